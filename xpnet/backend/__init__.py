@@ -1,0 +1,83 @@
+"""The only room that names an array library: choosing one, moving arrays, and the seams that may be fast.
+
+Everything else computes with what it gets: `xp = array_namespace(x)`.
+"""
+
+from xpnet.backend._backend import Backend, elementwise
+from xpnet.backend._cupy import CuPy
+from xpnet.backend._numba import compiled_loops
+from xpnet.backend._numpy import NumPy
+from xpnet.backend._random import (
+    Generator,
+    HostArray,
+    Key,
+    checked_seed,
+    current_seed,
+    draw,
+    host_zeros,
+    next_key,
+    random_key,
+    scramble,
+    seed,
+)
+from xpnet.backend._registry import (
+    BackendUnavailableError,
+    array_namespace,
+    available_backends,
+    backend_of,
+    find_backend,
+    get_backend,
+    known_backends,
+    open_backend,
+    register_backend,
+    set_backend,
+    use_backend,
+    why_unavailable,
+)
+from xpnet.backend._seams import column_sum, for_blocks, matmul, readable, sum_of_squares
+from xpnet.backend._torch import Torch
+
+register_backend("numpy", "numpy", kind=NumPy)
+register_backend(
+    "cupy",
+    "array_api_compat.cupy",
+    library="cupy",
+    kind=CuPy,
+    install="pip install 'xpnet[cuda12]' (CUDA 12) or 'xpnet[cuda13]' (CUDA 13)",
+)
+register_backend("torch", "array_api_compat.torch", library="torch", kind=Torch)
+register_backend("array_api_strict", "array_api_strict")
+
+__all__ = [
+    "Backend",
+    "BackendUnavailableError",
+    "Generator",
+    "HostArray",
+    "Key",
+    "array_namespace",
+    "available_backends",
+    "backend_of",
+    "checked_seed",
+    "column_sum",
+    "compiled_loops",
+    "current_seed",
+    "draw",
+    "elementwise",
+    "find_backend",
+    "for_blocks",
+    "get_backend",
+    "host_zeros",
+    "known_backends",
+    "matmul",
+    "next_key",
+    "open_backend",
+    "random_key",
+    "readable",
+    "register_backend",
+    "scramble",
+    "seed",
+    "set_backend",
+    "sum_of_squares",
+    "use_backend",
+    "why_unavailable",
+]

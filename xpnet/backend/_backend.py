@@ -1,0 +1,297 @@
+"""The backend room's one class: an array library seen through the few operations that may be faster than plain code."""
+
+import functools
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
+
+import array_api_compat
+import numpy as np
+
+from xpnet._typing import Array
+
+Body = Callable[..., Any]
+Result = TypeVar("Result")
+
+DTYPES = ("float32", "float64")
+
+
+class Backend:
+    """One array library, and the device and floating-point type for the arrays made on it.
+
+    This class holds the plain Array API body of every seam; a subclass overrides those that its library does faster.
+    The seams work on arrays of any device and type of the library; `device` and `dtype` only say where and how
+    *new* arrays are made.
+
+    Parameters
+    ----------
+    name : the name it is registered under, such as `"numpy"`.
+    xp : the library's Array API namespace.
+    device : where new arrays are made, in the library's own terms; `None` is the library's default.
+    dtype : `"float32"` or `"float64"`, the type of new floating-point arrays.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xpnet.backend import get_backend
+    >>> backend = get_backend()
+    >>> x = backend.asarray(np.arange(3.0))
+    >>> x.dtype, backend.to_host(x)
+    (dtype('float32'), array([0., 1., 2.], dtype=float32))
+    """
+
+    has_devices = True
+    """Whether two arrays of this library can live on different devices, so that a call has to compare them."""
+
+    def __init__(self, name: str, xp: Any, *, device: Any = None, dtype: str = "float32") -> None:
+        if dtype not in DTYPES:
+            raise ValueError(f"dtype: expected one of {', '.join(map(repr, DTYPES))}, got {dtype!r}")
+        self.name, self.xp, self.device, self.dtype = name, xp, device, dtype
+        self._kept: dict[tuple[Any, ...], Array] = {}
+        self._floats: dict[Any, bool] = {}
+        self._check_device()
+
+    def __repr__(self) -> str:
+        return f"Backend({self.name!r}, device={self.device!r}, dtype={self.dtype!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Backend) and self._identity() == other._identity()
+
+    def __hash__(self) -> int:
+        return hash(self._identity())
+
+    def _identity(self) -> tuple[str, str, str]:
+        return self.name, str(self.device), self.dtype
+
+    def _check_device(self) -> None:
+        """Raises where `device` does not exist: at the earliest moment, not at the first array."""
+        if self.device is None:
+            return
+        try:
+            self.xp.zeros((1,), device=self.device)
+        except Exception as error:
+            raise ValueError(f"device: {self.name} has no device {self.device!r} ({error})") from error
+
+    def owns(self, kind: type) -> bool:
+        """Whether arrays of this type, which comes from this backend's library, follow the standard."""
+        return True
+
+    # Arrays in and out ------------------------------------------------------------------------------------------
+
+    def asarray(self, values: Any) -> Array:
+        """Host values (or an array of any registered library) as an array of this backend.
+
+        Floating-point values take this backend's `dtype`, integers become int64, booleans stay. Values that are
+        already there are returned as they are, without a copy.
+
+        Raises
+        ------
+        TypeError : values of any other kind (objects, text, complex numbers).
+        """
+        from xpnet.backend._registry import find_backend
+
+        origin = find_backend(type(values))
+        if origin is not None and origin.name == self.name:
+            return self.xp.astype(self._place(values), self.dtype_for(origin.kind(values)), copy=False)
+        host = np.asarray(values if origin is None else origin.to_host(values))
+        kind = {"f": "float", "i": "int", "u": "int", "b": "bool"}.get(host.dtype.kind, str(host.dtype))
+        return self._from_host(host, self.dtype_for(kind))
+
+    def zeros(self, shape: int | Sequence[int]) -> Array:
+        """A writable array of zeros on this backend; `()` gives a 0-d array, never a scalar."""
+        return self.xp.zeros(shape, dtype=getattr(self.xp, self.dtype), device=self.device)
+
+    def to_host(self, x: Array) -> np.ndarray[Any, Any]:
+        """The values of `x` as a NumPy array; on a device this waits for the device and copies."""
+        return np.array(np.from_dlpack(x))
+
+    def copy(self, x: Array) -> Array:
+        """A copy that shares no memory with `x`."""
+        return self.xp.asarray(x, copy=True)
+
+    def dtype_for(self, kind: str) -> Any:
+        """This backend's type for values of a kind: `"float"`, `"int"` or `"bool"`."""
+        names = {"float": self.dtype, "int": "int64", "bool": "bool"}
+        if kind not in names:
+            raise TypeError(f"values: expected numbers (floating-point, integer or boolean), got {kind}")
+        return getattr(self.xp, names[kind])
+
+    def kind(self, x: Array) -> str:
+        """`"float"`, `"int"` or `"bool"`; for anything else the name of its type."""
+        for kind, standard in (("float", "real floating"), ("int", "integral"), ("bool", "bool")):
+            if self.xp.isdtype(x.dtype, standard):
+                return kind
+        return str(x.dtype)
+
+    def is_float(self, x: Array) -> bool:
+        """Whether `x` is of a real floating-point type."""
+        found = self._floats.get(x.dtype)
+        if found is None:
+            found = self._floats[x.dtype] = self.kind(x) == "float"
+        return found
+
+    def _place(self, x: Array) -> Array:
+        return x if self.device is None else array_api_compat.to_device(x, self.device)
+
+    def _from_host(self, host: np.ndarray[Any, Any], dtype: Any) -> Array:
+        return self.xp.asarray(host, dtype=dtype, device=self.device)
+
+    def device_of(self, x: Array) -> Any:
+        """The device that `x` lives on, in the library's own terms."""
+        return array_api_compat.device(x)
+
+    def at(self, x: Array) -> "Backend":
+        """The backend that makes new arrays where `x` lives, and of its type."""
+        from xpnet.backend._registry import open_backend
+
+        return open_backend(self.name, device=self.device_of(x), dtype=str(x.dtype).rpartition(".")[2])
+
+    # Seams ------------------------------------------------------------------------------------------------------
+
+    def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        """The product of two 2-D arrays, (n, k) @ (k, m) -> (n, m), written into `out` if given."""
+        if out is None:
+            return a @ b
+        out[...] = a @ b
+        return out
+
+    def column_sum(self, x: Array, out: Array | None = None) -> Array:
+        """Sums over the rows, (n, c) -> (c,), written into `out` if given."""
+        ones = self.ones_row(x.shape[0], x)  # (1, n)
+        if out is None:
+            return self.xp.reshape(self.matmul(ones, x), (-1,))
+        self.matmul(ones, x, self.xp.reshape(out, (1, -1)))
+        return out
+
+    def sum_of_squares(self, x: Array) -> Array:
+        """x · x of a 1-D array, as a 0-d array."""
+        product = self.matmul(self.xp.reshape(x, (1, -1)), self.xp.reshape(x, (-1, 1)))
+        return self.xp.reshape(product, ())
+
+    def compile(self, body: Body, updates: int, guarded: bool) -> Body:
+        """What `@elementwise` runs on this library: `body` itself, or something faster that gives the same numbers."""
+
+        def plain(*arguments: Any) -> Any:
+            return _fresh(body(self.xp, *arguments), updates)
+
+        return self._guard(plain, updates) if guarded else plain
+
+    def _guard(self, run: Body, updates: int) -> Body:
+        def guarded(*arguments: Any, guard: Array) -> None:
+            if self.readable(guard):
+                if bool(guard):
+                    run(*arguments)
+                return
+            before = [self.copy(a) for a in arguments[:updates]]
+            run(*arguments)
+            for array, old in zip(arguments[:updates], before, strict=True):
+                array[...] = self.xp.where(guard, array, old)
+
+        return guarded
+
+    def for_blocks(self, n: int, bytes_each: int, body: Callable[[int, int], Result]) -> list[Result]:
+        """`body(start, stop)` over `range(n)` in pieces; the results in order. Here: one piece.
+
+        `bytes_each` is the memory that one of the n items needs while `body` works on it.
+        """
+        return [body(0, n)] if n else []
+
+    def readable(self, x: Array) -> bool:
+        """Whether the host can read `x` without waiting for a device."""
+        return True
+
+    def quiet(self) -> AbstractContextManager[Any]:
+        """A context without warnings of overflow: for code that looks for infinities and NaN itself."""
+        return np.errstate(over="ignore", invalid="ignore", divide="ignore")
+
+    def synchronize(self) -> None:
+        """Waits until the device has done all that was asked of it."""
+
+    def memory(self) -> dict[str, int]:
+        """Bytes in use and in reserve, by name; empty where the library does not tell."""
+        return {}
+
+    def describe(self) -> list[str]:
+        """One line for each device, for `python -m xpnet`."""
+        return ["CPU"]
+
+    # Arrays that never change, made once ------------------------------------------------------------------------
+
+    def ones_row(self, n: int, like: Array) -> Array:
+        """(1, n) of ones, of the type and on the device of `like`."""
+        return self._prefix("ones", n, like.dtype, self.device_of(like), lambda size: np.ones((1, size)))
+
+    def indices(self, n: int, like: Array) -> Array:
+        """(1, n) of int64: 0, 1, …, n - 1, on the device of `like`."""
+        return self._prefix("indices", n, self.xp.int64, self.device_of(like), lambda size: np.arange(size)[None, :])
+
+    def scrambled(self, n: int, like: Array) -> Array:
+        """(1, n) of int32: the mixed element numbers that the counter-based masks start from."""
+        from xpnet.backend._random import scramble
+
+        def make(size: int) -> Any:
+            return scramble(np.arange(1, size + 1, dtype=np.int32))[None, :]
+
+        return self._prefix("scrambled", n, self.xp.int32, self.device_of(like), make)
+
+    def _prefix(self, name: str, n: int, dtype: Any, device: Any, make: Callable[[int], Any]) -> Array:
+        """The first n columns of a kept row, which grows when a longer one is asked for."""
+        key = (name, dtype, device)
+        row = self._kept.get(key)
+        if row is None or row.shape[1] < n:
+            row = self._kept[key] = self.xp.asarray(make(n), dtype=dtype, device=device)
+        return row[:, :n]
+
+
+def _fresh(result: Any, updates: int) -> Any:
+    """What a body returned beyond the arguments that it updated in place."""
+    if not updates:
+        return result
+    rest = result[updates:] if isinstance(result, tuple) else ()
+    return rest[0] if len(rest) == 1 else rest or None
+
+
+def elementwise(*, updates: int = 0, guarded: bool = False) -> Callable[[Body], Body]:
+    """Makes a chain of element-wise operations one loop or one kernel where the library allows it.
+
+    The decorated `body(xp, first, …)` is written in plain Array API operations. It is called without `xp`, and
+    returns only what is new.
+
+    Rules for a body: its first array has the shape of the result, and the others broadcast to it; its first
+    `updates` arguments are changed by augmented assignment (`m += …`) and returned first, new results follow; no
+    reductions, no shapes, no branches; arithmetic between two scalars is done outside.
+
+    Parameters
+    ----------
+    updates : how many leading arguments are changed in place.
+    guarded : the call takes `guard=`, a 0-d boolean array; where it is false, nothing is changed. Only for bodies
+        with no new results.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> @elementwise(updates=1)
+    ... def descend(xp, weight, gradient, rate):
+    ...     weight -= rate * gradient
+    ...     return weight
+    >>> w = np.asarray([1.0, 2.0])
+    >>> descend(w, np.asarray([10.0, 10.0]), 0.1)
+    >>> w
+    array([0., 1.])
+    """
+
+    def decorate(body: Body) -> Body:
+        compiled: dict[type, Body] = {}
+
+        @functools.wraps(body)
+        def call(first: Array, *rest: Any, **guard: Array) -> Any:
+            run = compiled.get(type(first))
+            if run is None:
+                from xpnet.backend._registry import backend_of
+
+                run = compiled[type(first)] = backend_of(first).compile(body, updates, guarded)
+            return run(first, *rest, **guard)
+
+        return call
+
+    return decorate

@@ -1,0 +1,121 @@
+"""CuPy: products through one cuBLAS call, chains of operations as one kernel."""
+
+import contextlib
+import functools
+from typing import Any
+
+import numpy as np
+
+from xpnet._typing import Array
+from xpnet.backend._backend import Backend, Body
+from xpnet.backend._registry import BackendUnavailableError
+
+_ROW = 256
+"""The flat store's parts are multiples of this."""
+
+
+class CuPy(Backend):
+    """CuPy on an NVIDIA GPU. `device` is the GPU's number."""
+
+    def __init__(self, name: str, xp: Any, *, device: int | None = None, dtype: str = "float32") -> None:
+        import cupy
+
+        self._cupy = cupy
+        super().__init__(name, xp, device=device, dtype=dtype)
+
+    def _check_device(self) -> None:
+        runtime = self._cupy.cuda.runtime
+        try:
+            count = runtime.getDeviceCount()
+        except runtime.CUDARuntimeError as error:
+            raise BackendUnavailableError(
+                f"CuPy {self._cupy.__version__} is installed but finds no usable CUDA GPU ({error}). See whether "
+                "`nvidia-smi` lists one; to go on without a GPU: xpnet.set_backend('numpy')"
+            ) from error
+        if self.device is not None and self.device not in range(count):
+            raise ValueError(f"device: cupy has the GPUs 0 to {count - 1}, got {self.device!r}")
+
+    def _here(self) -> Any:
+        return contextlib.nullcontext() if self.device is None else self._cupy.cuda.Device(self.device)
+
+    def _place(self, x: Array) -> Array:
+        with self._here():
+            return self._cupy.asarray(x)
+
+    def _from_host(self, host: np.ndarray[Any, Any], dtype: Any) -> Array:
+        with self._here():
+            return self._cupy.asarray(host, dtype=dtype)
+
+    def zeros(self, shape: Any) -> Array:
+        with self._here():
+            return self._cupy.zeros(shape, dtype=self.dtype)
+
+    def to_host(self, x: Array) -> np.ndarray[Any, Any]:
+        host: np.ndarray[Any, Any] = self._cupy.asnumpy(x)
+        return host
+
+    def copy(self, x: Array) -> Array:
+        return x.copy()
+
+    def device_of(self, x: Array) -> int:
+        return int(x.device.id)
+
+    def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        return self._cupy.matmul(a, b, out=out)
+
+    def sum_of_squares(self, x: Array) -> Array:
+        """Row by row, then over the rows: a reduction to one number would keep all but one multiprocessor idle."""
+        rows = x.reshape(-1, _ROW) if x.size % _ROW == 0 else x.reshape(1, -1)
+        return self._row_squares(rows, axis=1).sum()
+
+    @functools.cached_property
+    def _row_squares(self) -> Any:
+        return self._cupy.ReductionKernel("T x", "T y", "x * x", "a + b", "y = a", "0", "xpnet_sum_of_squares")
+
+    def compile(self, body: Body, updates: int, guarded: bool) -> Body:
+        """One kernel by `cupy.fuse`; the guard is part of it.
+
+        An argument that was updated and returned would be written out again, so only new results are returned.
+        """
+        cupy, xp = self._cupy, self.xp
+
+        def fused(*arguments: Any) -> Any:
+            result = body(xp, *arguments)
+            if not updates:
+                return result
+            rest = result[updates:] if isinstance(result, tuple) else ()
+            return rest[0] if len(rest) == 1 else rest or None
+
+        def fused_guarded(guard: Array, *arguments: Any) -> None:
+            before = [cupy.positive(a) for a in arguments[:updates]]
+            body(xp, *arguments)
+            for array, old in zip(arguments[:updates], before, strict=True):
+                cupy.copyto(array, old, where=cupy.logical_not(guard))
+
+        fused.__name__ = fused_guarded.__name__ = body.__name__
+        if not guarded:
+            kernel: Body = cupy.fuse(fused)
+            return kernel
+        kernel = cupy.fuse(fused_guarded)
+        return lambda *arguments, guard: kernel(guard, *arguments)
+
+    def readable(self, x: Array) -> bool:
+        return False
+
+    def synchronize(self) -> None:
+        with self._here():
+            self._cupy.cuda.get_current_stream().synchronize()
+
+    def memory(self) -> dict[str, int]:
+        """CuPy's pool: in use, and held for reuse."""
+        pool = self._cupy.get_default_memory_pool()
+        return {"used": pool.used_bytes(), "reserved": pool.total_bytes()}
+
+    def describe(self) -> list[str]:
+        runtime = self._cupy.cuda.runtime
+        lines = []
+        for number in range(runtime.getDeviceCount()):
+            properties = runtime.getDeviceProperties(number)
+            name = properties["name"].decode()
+            lines.append(f"GPU {number}: {name}, {properties['totalGlobalMem'] / 2**30:.1f} GiB")
+        return [*lines, f"CUDA runtime {runtime.runtimeGetVersion()}, driver {runtime.driverGetVersion()}"]

@@ -1,0 +1,171 @@
+"""`@elementwise` for NumPy: the body compiled for scalars, inside one generated loop (needs `xpnet[fast]`)."""
+
+import functools
+import importlib.util
+import types
+from collections.abc import Callable
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+Body = Callable[..., Any]
+
+SMALLEST = 16_384
+"""Elements from which a compiled loop is used; below, NumPy's own calls are quick enough to spare the compilation."""
+
+_enabled = importlib.util.find_spec("numba") is not None
+
+
+def version() -> str | None:
+    """Numba's version, or None where it is not installed."""
+    return metadata.version("numba") if importlib.util.find_spec("numba") else None
+
+
+def compiled_loops(enabled: bool | None = None) -> bool:
+    """Whether NumPy's element-wise chains run as compiled Numba loops; given a value, switches them on or off.
+
+    They are on where Numba is installed. The results agree to rounding.
+
+    Raises
+    ------
+    RuntimeError : switched on where Numba is missing.
+    """
+    global _enabled
+    if enabled and version() is None:
+        raise RuntimeError("compiled loops need Numba: pip install 'xpnet[fast]'")
+    if enabled is not None:
+        _enabled = enabled
+    return _enabled
+
+
+def compiled(body: Body, updates: int, plain: Body) -> Body:
+    """`plain` for small or irregular arguments, a loop compiled for their layout for the others."""
+    loops: dict[tuple[Any, ...], Body] = {}
+
+    def call(*arguments: Any) -> Any:
+        first = arguments[0]
+        if not _enabled or first.size < SMALLEST or not first.flags.c_contiguous or first.dtype.kind != "f":
+            return plain(*arguments)
+        laid_out = _lay_out(arguments)
+        if laid_out is None:
+            return plain(*arguments)
+        layout, operands = laid_out
+        key = (first.dtype, *layout)
+        loop = loops.get(key)
+        if loop is None:
+            loop = loops[key] = _Loop(body, updates, plain, layout, operands)
+        return loop(*operands, shape=first.shape)
+
+    return call
+
+
+def _lay_out(arguments: tuple[Any, ...]) -> tuple[list[str], list[Any]] | None:
+    """How each argument is indexed by the loop over (row, column), and the argument reshaped for it.
+
+    `f` full, `r` one value a column, `c` one value a row, `s` a scalar; None where an argument fits none of these.
+    """
+    first = arguments[0]
+    shape, columns = first.shape, first.shape[-1]
+    rows = first.size // columns
+    layout, operands = [], []
+    for a in arguments:
+        if not isinstance(a, np.ndarray):
+            layout.append("s")
+            operands.append(first.dtype.type(a) if isinstance(a, float) else a)
+        elif a.size == 1:
+            layout.append("s")
+            operands.append(a.reshape(())[()])
+        elif not a.flags.c_contiguous:
+            return None
+        elif a.shape == shape:
+            layout.append("f")
+            operands.append(a.reshape(rows, columns))
+        elif a.size == columns == a.shape[-1]:
+            layout.append("r")
+            operands.append(a.reshape(columns))
+        elif a.size == rows and a.shape == (*shape[:-1], 1):
+            layout.append("c")
+            operands.append(a.reshape(rows))
+        else:
+            return None
+    return layout, operands
+
+
+class _Loop:
+    """One body compiled for one layout of its arguments."""
+
+    def __init__(self, body: Body, updates: int, plain: Body, layout: list[str], operands: list[Any]) -> None:
+        tiny = [a if kind == "s" else np.ones(1, a.dtype) for kind, a in zip(layout, operands, strict=True)]
+        new = plain(*tiny)
+        new = () if new is None else new if isinstance(new, tuple) else (new,)
+        self.dtypes = [a.dtype for a in new]
+        self.run = _build(body, layout, updates, len(new), operands[0].dtype.type)
+
+    def __call__(self, *operands: Any, shape: tuple[int, ...]) -> Any:
+        new = [np.empty(operands[0].shape, dtype) for dtype in self.dtypes]
+        self.run(*new, *operands)
+        results = tuple(a.reshape(shape) for a in new)
+        return None if not results else results[0] if len(results) == 1 else results
+
+
+def _build(body: Body, layout: list[str], updates: int, n_new: int, scalar: type) -> Body:
+    """Compiles `for each row, column: new… = body(…)`.
+
+    `error_model="numpy"` divides without a branch, and the body's float constants take the operands' type: both are
+    needed for the loop to vectorize. `contract` lets products and sums fuse; NaN and infinity keep their meaning.
+    """
+    import numba
+
+    constants = tuple(scalar(c) if type(c) is float else c for c in body.__code__.co_consts)
+    code = body.__code__.replace(co_consts=constants)
+    options = {"error_model": "numpy", "fastmath": {"contract"}}
+    formula = types.FunctionType(code, body.__globals__, body.__name__, body.__defaults__, body.__closure__)
+    inner = numba.njit(formula, inline="always", **options)
+
+    arguments = [f"a{i}" for i in range(len(layout))]
+    new = [f"n{i}" for i in range(n_new)]
+    index = {"f": "[i, j]", "r": "[j]", "c": "[i]", "s": ""}
+    targets = ", ".join(f"{name}[i, j]" for name in arguments[:updates] + new)
+    values = ", ".join(name + index[kind] for name, kind in zip(arguments, layout, strict=True))
+    source = (
+        f"def {body.__name__}({', '.join(new + arguments)}):\n"
+        f"    for i in range(a0.shape[0]):\n"
+        f"        for j in range(a0.shape[1]):\n"
+        f"            {targets} = inner(xp, {values})\n"
+    )
+    space = {"inner": inner, "xp": _scalar_namespace()}
+    exec(source, space)
+    loop: Body = numba.njit(space[body.__name__], nogil=True, **options)
+    return loop
+
+
+@functools.cache
+def _scalar_namespace() -> types.ModuleType:
+    """The part of the standard that bodies use, for scalars."""
+    import numba
+    from numba.extending import overload, overload_attribute
+
+    xp = types.ModuleType("scalar_namespace")
+    for name in ("abs", "exp", "expm1", "isfinite", "log", "log1p", "maximum", "minimum", "sqrt", "tanh"):
+        setattr(xp, name, getattr(np, name))
+
+    for kind in (numba.types.Float, numba.types.Integer):
+
+        def dtype_of_scalar(x: Any) -> Any:
+            dtype = np.dtype(x.name)
+            return lambda x: dtype
+
+        overload_attribute(kind, "dtype")(dtype_of_scalar)
+
+    def astype(x: Any, dtype: Any) -> Any: ...
+
+    def astype_of_scalar(x: Any, dtype: Any) -> Any:
+        convert = np.dtype(dtype.dtype.name).type
+        return lambda x, dtype: convert(x)
+
+    overload(astype)(astype_of_scalar)
+
+    xp.astype = numba.njit(lambda x, dtype: astype(x, dtype))  # type: ignore[attr-defined]
+    xp.where = numba.njit(lambda condition, a, b: a if condition else b)  # type: ignore[attr-defined]
+    return xp

@@ -1,0 +1,149 @@
+"""NumPy: products by BLAS into a given place, blocks on threads, chains of operations as Numba loops."""
+
+import functools
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import threadpoolctl
+
+from xpnet._typing import Array
+from xpnet.backend import _numba
+from xpnet.backend._backend import Backend, Body, Result
+
+
+class NumPy(Backend):
+    """NumPy, whose own namespace follows the standard since 2.1: no wrapper between."""
+
+    has_devices = False
+
+    def owns(self, kind: type) -> bool:
+        """Plain arrays, memory maps and NumPy's scalars; matrices and masked arrays compute by rules of their own."""
+        return issubclass(kind, (np.ndarray, np.generic)) and not issubclass(kind, (np.matrix, np.ma.MaskedArray))
+
+    def _check_device(self) -> None:
+        if self.device not in (None, "cpu"):
+            raise ValueError(f"device: numpy has only 'cpu', got {self.device!r}")
+
+    def kind(self, x: Array) -> str:
+        return {"f": "float", "i": "int", "u": "int", "b": "bool"}.get(x.dtype.kind, str(x.dtype))
+
+    def _place(self, x: Array) -> Array:
+        return x
+
+    def _from_host(self, host: np.ndarray[Any, Any], dtype: Any) -> Array:
+        return host.astype(dtype, copy=False)
+
+    def to_host(self, x: Array) -> np.ndarray[Any, Any]:
+        return np.asarray(x)
+
+    def copy(self, x: Array) -> Array:
+        return np.array(x)
+
+    def device_of(self, x: Array) -> str:
+        return "cpu"
+
+    def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        return np.matmul(a, b, out=out)
+
+    def compile(self, body: Body, updates: int, guarded: bool) -> Body:
+        plain = super().compile(body, updates, False)
+        run = _numba.compiled(body, updates, plain)
+        return self._guard(run, updates) if guarded else run
+
+    def for_blocks(self, n: int, bytes_each: int, body: Callable[[int, int], Result]) -> list[Result]:
+        """Pieces that fit a core's second-level cache, on as many threads as BLAS would use, BLAS on one in each.
+
+        Inside a block it runs in one piece: threads that wait for threads could wait for ever.
+        """
+        threads = _blas_threads()
+        size = max(1, min(_cache_bytes() // max(1, bytes_each), -(-n // threads)))
+        if threads == 1 or size >= n or getattr(_inside, "a_block", False):
+            return super().for_blocks(n, bytes_each, body)
+
+        def block(start: int) -> Result:
+            _inside.a_block = True
+            try:
+                return body(start, min(start + size, n))
+            finally:
+                _inside.a_block = False
+
+        with _one_blas_thread():
+            return list(_executor(threads).map(block, range(0, n, size)))
+
+    def memory(self) -> dict[str, int]:
+        """The resident memory of the process."""
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return {"resident": pages * os.sysconf("SC_PAGE_SIZE")}
+
+    def describe(self) -> list[str]:
+        libraries = [
+            f"{info['internal_api']} {info.get('version') or ''}".strip() + f", {info['num_threads']} threads"
+            for info in threadpoolctl.threadpool_info()
+            if info["user_api"] == "blas"
+        ]
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        numba = _numba.version()
+        loops = f"Numba {numba}" if numba else "no Numba (pip install 'xpnet[fast]' compiles element-wise chains)"
+        return [
+            f"CPU: {os.cpu_count()} cores, {total / 2**30:.1f} GiB; {'; '.join(libraries) or 'BLAS unknown'}; {loops}"
+        ]
+
+
+_inside = threading.local()
+_lock = threading.Lock()
+_users = 0
+_limit: Any = None
+_pools: dict[int, ThreadPoolExecutor] = {}
+os.register_at_fork(after_in_child=_pools.clear)
+
+
+@functools.cache
+def _controller() -> threadpoolctl.ThreadpoolController:
+    return threadpoolctl.ThreadpoolController().select(user_api="blas")
+
+
+def _blas_threads() -> int:
+    if _users:  # someone's blocks hold BLAS to one thread: what it had before is in their pool's size
+        return max(_pools, default=1)
+    return max((library.num_threads for library in _controller().lib_controllers), default=1)
+
+
+@functools.cache
+def _cache_bytes() -> int:
+    """The second-level cache of one core; 1 MiB where the system does not tell."""
+    try:
+        text = Path("/sys/devices/system/cpu/cpu0/cache/index2/size").read_text().strip()
+    except OSError:
+        return 2**20
+    return int(text.rstrip("KM")) * {"K": 2**10, "M": 2**20}.get(text[-1], 1)
+
+
+@contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    """Holds BLAS to one thread until the last caller leaves: the limit is the whole process's."""
+    global _users, _limit
+    with _lock:
+        if _users == 0:
+            _limit = _controller().limit(limits=1)
+        _users += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if _users == 0:
+                _limit.restore_original_limits()
+                _limit = None
+
+
+def _executor(threads: int) -> ThreadPoolExecutor:
+    with _lock:
+        if threads not in _pools:
+            _pools[threads] = ThreadPoolExecutor(threads, thread_name_prefix="xpnet")
+        return _pools[threads]

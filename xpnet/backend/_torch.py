@@ -1,0 +1,46 @@
+"""PyTorch, as an array library: none of its layers, and no autograd."""
+
+from typing import Any
+
+import numpy as np
+
+from xpnet._typing import Array
+from xpnet.backend._backend import Backend
+
+
+class Torch(Backend):
+    """PyTorch tensors. `device` is PyTorch's name for one: `"cpu"`, `"cuda:1"`."""
+
+    def _from_host(self, host: np.ndarray[Any, Any], dtype: Any) -> Array:
+        import torch
+
+        # A tensor of its own: PyTorch would share the host's memory, and warns of read-only arrays.
+        return torch.tensor(host, dtype=dtype, device=self.device)
+
+    def to_host(self, x: Array) -> np.ndarray[Any, Any]:
+        host: np.ndarray[Any, Any] = x.detach().cpu().numpy()
+        return host
+
+    def copy(self, x: Array) -> Array:
+        return x.detach().clone()
+
+    def device_of(self, x: Array) -> Any:
+        return x.device
+
+    def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        return self.xp.matmul(a, b) if out is None else self.xp.matmul(a, b, out=out)
+
+    def readable(self, x: Array) -> bool:
+        return bool(x.device.type == "cpu")
+
+    def synchronize(self) -> None:
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.synchronize(self.device)
+
+    def describe(self) -> list[str]:
+        import torch
+
+        gpus = [f"GPU {i}: {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
+        return [f"CPU: {torch.get_num_threads()} threads", *gpus]
