@@ -1,0 +1,51 @@
+"""What every function asks of its arguments, and says when it is not so."""
+
+from xpnet._typing import Array, Shape
+from xpnet.backend import backend_of
+
+
+def check_floats(function: str, **arrays: Array | None) -> None:
+    """All arrays floating-point and of one type; None is passed over.
+
+    Raises
+    ------
+    TypeError : an argument of integers or of another type than the first.
+    """
+    first_name, first = "", None
+    for name, array in arrays.items():
+        if array is None:
+            continue
+        if first is None:
+            first_name, first = name, array
+            if not backend_of(array).is_float(array):
+                raise TypeError(
+                    f"{function}: {name} must be floating-point, got {array.dtype}; "
+                    "xpnet.get_backend().asarray(values.astype('float32')) converts it"
+                )
+        elif array.dtype != first.dtype:
+            raise TypeError(
+                f"{function}: {first_name} is {first.dtype} but {name} is {array.dtype}; "
+                "xpnet never converts in between: use xpnet.get_backend().asarray(values) for both"
+            )
+
+
+def check_gradient(function: str, dy: Array, shape: Shape) -> None:
+    """The gradient given to a pullback has the shape of the value.
+
+    Raises
+    ------
+    ValueError : it has another shape; nothing is broadcast.
+    """
+    if dy.shape != shape:
+        raise ValueError(f"{function}: the pullback expects dy of shape {tuple(shape)}, got {tuple(dy.shape)}")
+
+
+def check_features(function: str, x: Array, features: int) -> None:
+    """The last axis of `x` has this length.
+
+    Raises
+    ------
+    ValueError : it has another, or `x` has no axis.
+    """
+    if x.ndim < 1 or x.shape[-1] != features:
+        raise ValueError(f"{function}: expected {features} features in the last axis of x, got shape {tuple(x.shape)}")

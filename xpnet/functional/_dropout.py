@@ -1,0 +1,101 @@
+import math
+from typing import Any
+
+from xpnet._typing import Array, Pullback
+from xpnet.backend import Key, array_namespace, backend_of, elementwise, scramble
+from xpnet.functional._checks import check_floats, check_gradient
+
+
+@elementwise()
+def _drop(
+    xp: Any, x: Array, row: Array, column: Array, key: Array, salt: int, pepper: int, threshold: int, scale: float
+) -> tuple[Array, Array]:
+    """Keeps an element where 31 bits, hashed from step, row and column, are below the threshold.
+
+    `row`, `column` and `key` (the step) are already mixed numbers. Row and column are mixed once more with the step
+    and the layer's salts, and meet in one product: three passes over the whole array, the rest over a row and a column.
+    """
+    r = (row ^ key) * salt
+    r = r ^ ((r >> 15) & 0x1FFFF)
+    c = (column + key) * pepper
+    c = c ^ ((c >> 15) & 0x1FFFF)
+    bits = ((r ^ c) * (r * -1640531527 | 1)) & 0x7FFFFFFF
+    mask = xp.astype(bits < threshold, x.dtype) * scale
+    return x * mask, mask
+
+
+def dropout(x: Array, rate: float, key: Key, step: Array) -> tuple[Array, Pullback]:
+    """Sets elements to zero at random and scales the others, so that the expected value stays.
+
+        y = x ∘ m,    m = 1 / (1 - rate) with probability 1 - rate, else 0,    dx = dy ∘ m
+
+    The mask is counted out, not drawn: it is a function of `key`, `step` and the element's row and column, so it is
+    the same on every backend, needs no state, and comes out again when a step is repeated.
+
+    Parameters
+    ----------
+    x : (..., features), floating-point.
+    rate : the probability of zero, 0 <= rate < 1.
+    key : two odd 32-bit numbers that make this layer's masks its own (`xpnet.backend.random_key`).
+    step : 0-d int32 array on the device of `x`; another step gives another, unrelated mask.
+
+    Returns
+    -------
+    y : the shape and type of `x`.
+    pullback : `dx = pullback(dy)`.
+
+    Raises
+    ------
+    ValueError : `rate` outside [0, 1), or `x` without an axis.
+    TypeError : `x` is no floating-point array.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xpnet.backend import random_key
+    >>> y, pullback = dropout(np.ones((1, 8)), 0.5, random_key(0, "layer"), np.zeros((), np.int32))
+    >>> sorted(set(y[0]))
+    [np.float64(0.0), np.float64(2.0)]
+
+    References
+    ----------
+    N. Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR 15 (2014),
+    section 10. Variant: "inverted", scaled in training and untouched in inference, as in PyTorch. The counter-based
+    mask follows the idea of J. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+    """
+    xp = array_namespace(x, step)
+    check_floats("dropout", x=x)
+    check_rate(rate)
+    if x.ndim < 1:
+        raise ValueError("dropout: expected x with at least one axis, got a 0-d array")
+    columns = x.shape[-1]
+    flat = xp.reshape(x, (-1, columns))  # (..., features) -> (n, features)
+    rows = flat.shape[0]
+    backend = backend_of(x)
+    y, mask = _drop(
+        flat,
+        xp.reshape(backend.scrambled(rows, x), (rows, 1)),
+        backend.scrambled(columns, x),
+        scramble(xp.reshape(step, (1, 1))),
+        *key,
+        min(round((1.0 - rate) * 2**31), 2**31 - 1),
+        1.0 / (1.0 - rate),
+    )
+    mask = xp.reshape(mask, x.shape)  # (n, features) -> (..., features)
+
+    def pullback(dy: Array) -> Array:
+        check_gradient("dropout", dy, x.shape)
+        return dy * mask
+
+    return xp.reshape(y, x.shape), pullback
+
+
+def check_rate(rate: float) -> None:
+    """A probability of dropping: from 0, below 1.
+
+    Raises
+    ------
+    ValueError : anything else, NaN included.
+    """
+    if not (math.isfinite(rate) and 0.0 <= rate < 1.0):
+        raise ValueError(f"dropout: expected 0 <= rate < 1, got {rate!r}")

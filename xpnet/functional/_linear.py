@@ -1,0 +1,68 @@
+from xpnet._typing import Array, Pullback
+from xpnet.backend import array_namespace, column_sum, matmul
+from xpnet.functional._checks import check_features, check_floats, check_gradient
+
+
+def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Pullback]:
+    """An affine map of the last axis: the fully connected layer.
+
+        y = x W + b
+
+    Parameters
+    ----------
+    x : (..., inputs), floating-point.
+    weight : (inputs, outputs), of the type of `x`.
+    bias : (outputs,), or None for no bias.
+
+    Returns
+    -------
+    y : (..., outputs).
+    pullback : `dx, dweight, dbias = pullback(dy)`; `dbias` is None without a bias, and `dx` with
+        `input_gradient=False`, which saves its product. `out=(dweight, dbias)` gives places to write into; either may
+        be None.
+
+    Raises
+    ------
+    ValueError : the last axis of `x` is not `inputs` long, or `weight` and `bias` do not fit each other.
+    TypeError : integers, or arrays of different types or libraries.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y, pullback = linear(np.asarray([[1.0, 2.0]]), np.asarray([[1.0], [10.0]]), np.asarray([0.5]))
+    >>> y
+    array([[21.5]])
+    >>> dx, dweight, dbias = pullback(np.asarray([[1.0]]))
+    >>> dx
+    array([[ 1., 10.]])
+
+    References
+    ----------
+    D. Rumelhart, G. Hinton, R. Williams, "Learning representations by back-propagating errors", Nature 323 (1986).
+    Variant: rows are examples, so the weight is (inputs, outputs), the transpose of PyTorch's.
+    """
+    xp = array_namespace(x, weight, bias)
+    check_floats("linear", x=x, weight=weight, bias=bias)
+    if weight.ndim != 2 or (bias is not None and bias.shape != (weight.shape[1],)):
+        raise ValueError(
+            f"linear: expected weight (inputs, outputs) and bias (outputs,), got shapes {tuple(weight.shape)}"
+            f" and {None if bias is None else tuple(bias.shape)}"
+        )
+    check_features("linear", x, weight.shape[0])
+    rows = x if x.ndim == 2 else xp.reshape(x, (-1, x.shape[-1]))  # (..., inputs) -> (n, inputs)
+    y = matmul(rows, weight)
+    if bias is not None:
+        y += bias
+    y = y if x.ndim == 2 else xp.reshape(y, (*x.shape[:-1], y.shape[-1]))  # (n, outputs) -> (..., outputs)
+
+    def pullback(
+        dy: Array, *, input_gradient: bool = True, out: tuple[Array | None, Array | None] = (None, None)
+    ) -> tuple[Array | None, Array, Array | None]:
+        check_gradient("linear", dy, y.shape)
+        dy = dy if dy.ndim == 2 else xp.reshape(dy, (-1, dy.shape[-1]))  # (..., outputs) -> (n, outputs)
+        dx = xp.reshape(matmul(dy, weight.T), x.shape) if input_gradient else None
+        dweight = matmul(rows.T, dy, out[0])
+        dbias = None if bias is None else column_sum(dy, out[1])
+        return dx, dweight, dbias
+
+    return y, pullback

@@ -1,0 +1,106 @@
+from typing import Any
+
+from xpnet._typing import Array, Pullback
+from xpnet.backend import array_namespace, elementwise
+from xpnet.functional._checks import check_floats, check_gradient
+
+
+@elementwise()
+def _shifted_exp(xp: Any, x: Array, largest: Array) -> tuple[Array, Array]:
+    shifted = x - largest
+    return shifted, xp.exp(shifted)
+
+
+def _shift(function: str, x: Array) -> tuple[Any, Array, Array, Array]:
+    """The namespace, x - max(x), exp of that, and its sum; every exponent is <= 0."""
+    xp = array_namespace(x)
+    check_floats(function, x=x)
+    if x.ndim < 1 or x.shape[-1] == 0:
+        raise ValueError(f"{function}: expected x with classes in the last axis, got shape {tuple(x.shape)}")
+    shifted, exponentials = _shifted_exp(x, xp.max(x, axis=-1, keepdims=True))
+    return xp, shifted, exponentials, xp.sum(exponentials, axis=-1, keepdims=True)
+
+
+@elementwise()
+def _dsoftmax(xp: Any, dy: Array, y: Array, mean: Array) -> Array:
+    return y * (dy - mean)
+
+
+def softmax(x: Array) -> tuple[Array, Pullback]:
+    """Positive numbers that sum to 1 along the last axis.
+
+        y_j = exp(x_j) / Σ_k exp(x_k),    dx = y ∘ (dy - Σ_k dy_k y_k)
+
+    Parameters
+    ----------
+    x : (..., classes), floating-point.
+
+    Returns
+    -------
+    y : the shape and type of `x`.
+    pullback : `dx = pullback(dy)`.
+
+    Raises
+    ------
+    TypeError : `x` is no floating-point array.
+    ValueError : the last axis is empty, or `dy` has another shape than `y`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> softmax(np.asarray([[1e4, 1e4, -1e4]]))[0]
+    array([[0.5, 0.5, 0. ]])
+
+    References
+    ----------
+    J. Bridle, "Probabilistic interpretation of feedforward classification network outputs", 1990. Variant: the largest
+    x is subtracted first, which changes nothing but keeps the exponentials from overflowing.
+    """
+    xp, _, exponentials, total = _shift("softmax", x)
+    y = exponentials / total
+
+    def pullback(dy: Array) -> Array:
+        check_gradient("softmax", dy, y.shape)
+        return _dsoftmax(dy, y, xp.sum(dy * y, axis=-1, keepdims=True))
+
+    return y, pullback
+
+
+@elementwise()
+def _dlog_softmax(xp: Any, dy: Array, y: Array, total: Array) -> Array:
+    return dy - xp.exp(y) * total
+
+
+def log_softmax(x: Array) -> tuple[Array, Pullback]:
+    """The logarithm of the softmax along the last axis, without a logarithm of zero.
+
+        y_j = x_j - log Σ_k exp(x_k),    dx = dy - exp(y) Σ_k dy_k
+
+    Parameters
+    ----------
+    x : (..., classes), floating-point.
+
+    Returns
+    -------
+    y : the shape and type of `x`.
+    pullback : `dx = pullback(dy)`.
+
+    Raises
+    ------
+    TypeError : `x` is no floating-point array.
+    ValueError : the last axis is empty, or `dy` has another shape than `y`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> log_softmax(np.asarray([[0.0, -1e4]]))[0]
+    array([[     0., -10000.]])
+    """
+    xp, shifted, _, total = _shift("log_softmax", x)
+    y = shifted - xp.log(total)
+
+    def pullback(dy: Array) -> Array:
+        check_gradient("log_softmax", dy, y.shape)
+        return _dlog_softmax(dy, y, xp.sum(dy, axis=-1, keepdims=True))
+
+    return y, pullback
