@@ -1,0 +1,255 @@
+from collections.abc import Mapping
+from typing import ClassVar, final
+
+from xpnet._typing import Array, Pullback, Shape
+from xpnet.backend import array_namespace
+from xpnet.layers._layer import Layer, Member, located
+from xpnet.layers._shape import Identity
+
+
+def _named(container: str, children: tuple[Layer, ...], named_children: dict[str, Layer]) -> dict[str, Layer]:
+    """Children by name: positional ones are counted from 0."""
+    found = {str(i): child for i, child in enumerate(children)} | named_children
+    for name, child in found.items():
+        if not isinstance(child, Layer):
+            raise TypeError(f"{container}: child {name!r} must be a layer, got {type(child).__name__}")
+        if "." in name:
+            raise ValueError(f"{container}: the name {name!r} has a dot, which separates the levels of a path")
+    return found
+
+
+def _listed(container: str, children: Mapping[str, Layer]) -> str:
+    lines = [f"  {name}: " + repr(child).replace("\n", "\n  ") for name, child in children.items()]
+    return f"{container}(\n" + "\n".join(lines) + "\n)" if lines else f"{container}()"
+
+
+def _side_by_side(children: Mapping[str, Layer], x: Array, training: bool) -> tuple[list[Array], list[Pullback]]:
+    """All children's values and pullbacks for the same input."""
+    pairs = [located(name, child.forward, x, training=training) for name, child in children.items()]
+    return [value for value, _ in pairs], [pull for _, pull in pairs]
+
+
+@final
+class Sequential(Layer):
+    """Layers one after the other.
+
+    Parameters
+    ----------
+    *children : layers, named "0", "1", …
+    **named_children : layers with names of their own.
+
+    Raises
+    ------
+    TypeError : a child is no layer.
+
+    Examples
+    --------
+    >>> from xpnet.layers import Linear, ReLU
+    >>> model = Sequential(Linear(2, 8), ReLU(), Linear(8, 1))
+    >>> list(model.parameters())
+    ['0.weight', '0.bias', '2.weight', '2.bias']
+    >>> model.output_shape((5, 3))
+    Traceback (most recent call last):
+    ...
+    ValueError: layer '0': Linear(2, 8): expected 2 features in the last axis, got 3 (shape (5, 3))
+    """
+
+    def __init__(self, *children: Layer, **named_children: Layer) -> None:
+        self.children = _named("Sequential", children, named_children)
+        self._first_trainable = next(
+            (i for i, child in enumerate(self.children.values()) if child.parameters()), len(self.children)
+        )
+
+    def __repr__(self) -> str:
+        return _listed("Sequential", self.children)
+
+    def __len__(self) -> int:
+        return len(self.children)
+
+    def __getitem__(self, name: str | int) -> Layer:
+        """A child by name, or by position."""
+        return list(self.children.values())[name] if isinstance(name, int) else self.children[name]
+
+    def members(self) -> Mapping[str, Member]:
+        return self.children
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        shape = tuple(input_shape)
+        for name, child in self.children.items():
+            shape = located(name, child.output_shape, shape)
+        return shape
+
+    def __call__(self, x: Array) -> Array:
+        for name, child in self.children.items():
+            x = located(name, child, x)
+        return x
+
+    def forward(self, x: Array, *, training: bool = True) -> tuple[Array, Pullback]:
+        pullbacks: list[Pullback] = []
+        for name, child in self.children.items():
+            x, pull = located(name, child.forward, x, training=training)
+            pullbacks.append(pull)
+
+        def pullback(dy: Array, *, input_gradient: bool = False) -> Array | None:
+            lowest = 0 if input_gradient else self._first_trainable
+            for i in range(len(pullbacks) - 1, lowest - 1, -1):
+                dy = pullbacks[i](dy, input_gradient=input_gradient or i > lowest)
+            return dy if input_gradient else None
+
+        return x, pullback
+
+
+@final
+class Residual(Layer):
+    """y = body(x) + shortcut(x): the layers learn what to add to their input.
+
+    Parameters
+    ----------
+    body, shortcut : layers whose outputs have the same shape.
+    body_name, shortcut_name : their names in paths; an empty one adds no level, as PyTorch's models have it.
+
+    Raises
+    ------
+    ValueError : the two outputs differ in shape.
+
+    Examples
+    --------
+    >>> from xpnet.layers import Linear
+    >>> list(Residual(Linear(3, 3)).parameters())
+    ['body.weight', 'body.bias']
+
+    References
+    ----------
+    K. He et al., "Deep residual learning for image recognition", CVPR 2016, section 3.2.
+    """
+
+    def __init__(
+        self, body: Layer, shortcut: Layer | None = None, *, body_name: str = "body", shortcut_name: str = "shortcut"
+    ) -> None:
+        shortcut = Identity() if shortcut is None else shortcut
+        if body_name == shortcut_name:
+            raise ValueError(f"Residual: body and shortcut need different names, got {body_name!r} twice")
+        self.children = _named("Residual", (), {body_name: body, shortcut_name: shortcut})
+        self._names = body_name, shortcut_name
+
+    def __repr__(self) -> str:
+        return _listed("Residual", self.children)
+
+    def members(self) -> Mapping[str, Member]:
+        return self.children
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        shapes = [located(name, child.output_shape, input_shape) for name, child in self.children.items()]
+        self._check_shapes(*shapes)
+        return shapes[0]
+
+    def _check_shapes(self, body: Shape, shortcut: Shape) -> None:
+        if tuple(body) != tuple(shortcut):
+            raise ValueError(f"Residual: body gives shape {tuple(body)}, shortcut {tuple(shortcut)}; expected the same")
+
+    def forward(self, x: Array, *, training: bool = True) -> tuple[Array, Pullback]:
+        values, pullbacks = _side_by_side(self.children, x, training)
+        self._check_shapes(values[0].shape, values[1].shape)
+
+        def pullback(dy: Array, *, input_gradient: bool = False) -> Array | None:
+            dbody, dshortcut = (pull(dy, input_gradient=input_gradient) for pull in pullbacks)
+            return dbody + dshortcut if input_gradient else None
+
+        return values[0] + values[1], pullback
+
+
+@final
+class Concat(Layer):
+    """Branches side by side on the same input, their outputs joined on the last axis.
+
+    Parameters
+    ----------
+    *children : layers, named "0", "1", …
+    **named_children : layers with names of their own.
+
+    Raises
+    ------
+    ValueError : no branch, or outputs that differ in more than the last axis.
+    TypeError : a child is no layer.
+
+    Examples
+    --------
+    >>> from xpnet.layers import Linear
+    >>> Concat(Linear(3, 2), Linear(3, 5)).output_shape((4, 3))
+    (4, 7)
+    """
+
+    def __init__(self, *children: Layer, **named_children: Layer) -> None:
+        self.children = _named("Concat", children, named_children)
+        if not self.children:
+            raise ValueError("Concat: expected at least one branch, got none")
+
+    def __repr__(self) -> str:
+        return _listed("Concat", self.children)
+
+    def members(self) -> Mapping[str, Member]:
+        return self.children
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        shapes = [located(name, child.output_shape, input_shape) for name, child in self.children.items()]
+        return self._joined(shapes)
+
+    def _joined(self, shapes: list[Shape]) -> Shape:
+        if any(shape[:-1] != shapes[0][:-1] for shape in shapes):
+            raise ValueError(f"Concat: branches must agree in all but the last axis, got shapes {shapes}")
+        return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
+
+    def forward(self, x: Array, *, training: bool = True) -> tuple[Array, Pullback]:
+        values, pullbacks = _side_by_side(self.children, x, training)
+        self._joined([tuple(value.shape) for value in values])
+
+        def pullback(dy: Array, *, input_gradient: bool = False) -> Array | None:
+            dx, start = None, 0
+            for value, pull in zip(values, pullbacks, strict=True):
+                stop = start + value.shape[-1]
+                dbranch = pull(dy[..., start:stop], input_gradient=input_gradient)
+                dx = dbranch if dx is None else dx + dbranch
+                start = stop
+            return dx
+
+        return array_namespace(x).concat(values, axis=-1), pullback
+
+
+@final
+class Frozen(Layer):
+    """A layer that is not trained: it runs in inference mode, and optimizers do not see its parameters.
+
+    Its state is saved and loaded as if it were not frozen, under the same paths.
+
+    Examples
+    --------
+    >>> from xpnet.layers import Linear
+    >>> frozen = Frozen(Linear(3, 2))
+    >>> list(frozen.parameters()), list(frozen.state())
+    ([], ['weight', 'bias'])
+    """
+
+    trainable: ClassVar[bool] = False
+
+    def __init__(self, layer: Layer) -> None:
+        self.children = _named("Frozen", (), {"": layer})
+
+    def __repr__(self) -> str:
+        return f"Frozen({self.children['']!r})"
+
+    def members(self) -> Mapping[str, Member]:
+        return self.children
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return self.children[""].output_shape(input_shape)
+
+    def __call__(self, x: Array) -> Array:
+        return self.children[""](x)
+
+    def forward(self, x: Array, *, training: bool = True) -> tuple[Array, Pullback]:
+        y, pull = self.children[""].forward(x, training=False)
+
+        def pullback(dy: Array, *, input_gradient: bool = False) -> Array | None:
+            return pull(dy, input_gradient=True) if input_gradient else None
+
+        return y, pullback

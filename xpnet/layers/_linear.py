@@ -1,0 +1,69 @@
+from typing import final
+
+from xpnet import functional as F
+from xpnet._typing import Array, Pullback, Shape
+from xpnet.initializers import Initializer, he_normal, zeros
+from xpnet.layers._checks import check_count
+from xpnet.layers._layer import Layer
+from xpnet.layers._parameter import new_parameter
+
+
+@final
+class Linear(Layer):
+    """A fully connected layer, y = x W + b, over the last axis.
+
+    Parameters
+    ----------
+    inputs, outputs : numbers of features, >= 1.
+    bias : whether to add b, which starts at zero.
+    weight : the initializer of W, of shape (inputs, outputs).
+
+    Raises
+    ------
+    ValueError : `inputs` or `outputs` is not a positive integer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> layer = Linear(3, 2)
+    >>> layer(np.ones((5, 3), np.float32)).shape
+    (5, 2)
+    >>> layer.output_shape((5, 4))
+    Traceback (most recent call last):
+    ...
+    ValueError: Linear(3, 2): expected 3 features in the last axis, got 4 (shape (5, 4))
+
+    See Also
+    --------
+    xpnet.functional.linear : the formula and its gradient. PyTorch's `Linear` keeps W transposed, as (outputs, inputs).
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, bias: bool = True, weight: Initializer = he_normal) -> None:
+        self.inputs = check_count("Linear", "inputs", inputs)
+        self.outputs = check_count("Linear", "outputs", outputs)
+        self.weight = new_parameter((inputs, outputs), weight, torch_axes=(1, 0))
+        self.bias = new_parameter((outputs,), zeros, decay=False) if bias else None
+
+    def __repr__(self) -> str:
+        return f"Linear({self.inputs}, {self.outputs}{'' if self.bias else ', bias=False'})"
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        if not input_shape or input_shape[-1] != self.inputs:
+            got = f"{input_shape[-1]} (shape {tuple(input_shape)})" if input_shape else "a 0-d array"
+            raise ValueError(f"{self!r}: expected {self.inputs} features in the last axis, got {got}")
+        return (*input_shape[:-1], self.outputs)
+
+    def forward(self, x: Array, *, training: bool = True) -> tuple[Array, Pullback]:
+        weight, bias = self.weight, self.bias
+        self.output_shape(x.shape)
+        y, pull = F.linear(x, weight.data, None if bias is None else bias.data)
+
+        def pullback(dy: Array, *, input_gradient: bool = False) -> Array | None:
+            places = weight.place, None if bias is None else bias.place
+            dx, dweight, dbias = pull(dy, input_gradient=input_gradient, out=places)
+            weight.accumulate(dweight)
+            if bias is not None:
+                bias.accumulate(dbias)
+            return dx
+
+        return y, pullback

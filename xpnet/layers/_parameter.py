@@ -1,0 +1,93 @@
+from typing import TYPE_CHECKING, Any, final
+
+from xpnet._typing import Array
+from xpnet.backend import array_namespace, draw, get_backend
+from xpnet.initializers import Initializer
+
+if TYPE_CHECKING:
+    from xpnet.layers._store import FlatStore
+
+
+@final
+class Parameter:
+    """An array that training changes, and the gradient of the loss by it.
+
+    The first gradient after `optimizer.step()` or `clear_gradients()` overwrites the last one, later ones are added:
+    a layer used twice, or several batches before a step, come out right, and nobody has to zero anything.
+
+    Parameters
+    ----------
+    data : the values. An optimizer moves them into its model's flat store, of which `data` then is a view.
+    decay : whether penalties and weight decay apply: to weights, not to biases and normalization.
+    torch_axes : the order of axes in PyTorch's layout of the same values; None where it is the same.
+
+    Attributes
+    ----------
+    grad : the gradient, of the shape of `data`; None until a pullback or an optimizer needs it.
+    stale : whether the next gradient overwrites `grad`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> p = Parameter(np.zeros(2))
+    >>> p.accumulate(np.ones(2)); p.accumulate(np.ones(2)); p.grad
+    array([2., 2.])
+    """
+
+    def __init__(self, data: Array, *, decay: bool = True, torch_axes: tuple[int, ...] | None = None) -> None:
+        array_namespace(data)
+        self.data = data
+        self.grad: Array | None = None
+        self.decay = decay
+        self.torch_axes = torch_axes
+        self.stale = True
+        self.store: FlatStore | None = None
+
+    def __repr__(self) -> str:
+        return f"Parameter(shape={tuple(self.data.shape)}, dtype={self.data.dtype})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"grad": None, "stale": True, "store": None}  # a copy starts a life of its own
+
+    @property
+    def place(self) -> Array | None:
+        """Where a pullback may write the whole gradient; None if there is one to be added to."""
+        if not self.stale:
+            return None
+        if self.grad is None:
+            self.grad = array_namespace(self.data).zeros_like(self.data)
+        return self.grad
+
+    def accumulate(self, gradient: Array) -> None:
+        """Takes one pullback's gradient in: the first overwrites, later ones are added."""
+        place = self.place
+        if place is None:
+            self.grad += gradient
+        elif gradient is not place:
+            place[...] = gradient
+        self.stale = False
+
+    def clear(self) -> None:
+        """Sets the gradient to zero; the next one overwrites it."""
+        if self.grad is not None:
+            self.grad[...] = 0.0
+        self.stale = True
+
+
+@final
+class Buffer:
+    """An array that belongs to a layer's state but that no gradient changes, such as running statistics."""
+
+    def __init__(self, data: Array) -> None:
+        array_namespace(data)
+        self.data = data
+
+    def __repr__(self) -> str:
+        return f"Buffer(shape={tuple(self.data.shape)}, dtype={self.data.dtype})"
+
+
+def new_parameter(
+    shape: tuple[int, ...], initializer: Initializer, *, decay: bool = True, torch_axes: tuple[int, ...] | None = None
+) -> Parameter:
+    """A parameter on the current backend, drawn on the host from the process's generator."""
+    return Parameter(get_backend().asarray(draw(initializer, shape)), decay=decay, torch_axes=torch_axes)
