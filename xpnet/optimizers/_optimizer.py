@@ -1,0 +1,217 @@
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from xpnet._typing import Array
+from xpnet.backend import current_seed, elementwise, readable, sum_of_squares
+from xpnet.layers import FlatStore, Layer, check_names_and_shapes
+from xpnet.schedules import Schedule
+
+
+class NonFiniteError(ArithmeticError):
+    """A loss or a gradient is infinite or NaN; the step that met it has changed no parameter.
+
+    Attributes
+    ----------
+    step : the number of the step, counted from 0.
+    layer : the path of the first layer where it appeared, if that is known.
+    direction : `"forward"` or `"backward"`, if that is known.
+    """
+
+    def __init__(self, message: str, *, step: int, layer: str | None = None, direction: str | None = None) -> None:
+        super().__init__(message)
+        self.step, self.layer, self.direction = step, layer, direction
+
+
+@elementwise(updates=1)
+def _judge(xp: Any, healthy: Array, squares: Array, loss: Array) -> Array:
+    """Once false, it stays so until someone reads it."""
+    healthy &= xp.isfinite(squares) & xp.isfinite(loss)
+    return healthy
+
+
+@elementwise(updates=2, guarded=True)
+def _advance(xp: Any, model_step: Array, time: Array) -> tuple[Array, Array]:
+    model_step += 1
+    time += 1
+    return model_step, time
+
+
+@elementwise(updates=1)
+def _clip(xp: Any, gradient: Array, squares: Array, limit: float) -> Array:
+    gradient *= xp.minimum(limit / (xp.sqrt(squares) + 1e-6), 1.0)
+    return gradient
+
+
+@elementwise(updates=1)
+def _add_decay(xp: Any, gradient: Array, weight: Array, decay: float) -> Array:
+    gradient += decay * weight
+    return gradient
+
+
+class Optimizer(ABC):
+    """What all optimizers share: the flat store, the learning rate, clipping, weight decay, and steps that are refused.
+
+    The parameters move into one flat array and their gradients into another, so a step is one element-wise operation.
+    Updates are in place. A step whose loss or gradient is not finite changes nothing and raises where the host can
+    see it at once; on a GPU it changes nothing, nor does any step after it, until `raise_if_not_finite` is called.
+
+    Parameters
+    ----------
+    model : the model whose `parameters()` are trained.
+    learning_rate : a number above 0, or a schedule `step -> rate` with steps counted from 0.
+    clip_norm : if the gradients' norm over all parameters is larger, they are scaled down to it.
+    weight_decay : λ; adds λ w to the gradient of each weight (not of biases and normalization). AdamW instead shrinks
+        the weights themselves.
+
+    Raises
+    ------
+    ValueError : a value out of its range, or a model without parameters to train.
+    """
+
+    def __init__(
+        self,
+        model: Layer,
+        learning_rate: float | Schedule,
+        *,
+        clip_norm: float | None = None,
+        weight_decay: float = 0.0,
+    ) -> None:
+        name = type(self).__name__
+        if clip_norm is not None and not clip_norm > 0.0:
+            raise ValueError(f"{name}: clip_norm must be above 0, got {clip_norm!r}")
+        if not (math.isfinite(weight_decay) and weight_decay >= 0.0):
+            raise ValueError(f"{name}: weight_decay must not be negative, got {weight_decay!r}")
+        self.learning_rate = learning_rate
+        self.clip_norm, self.weight_decay = clip_norm, weight_decay
+        self.store = store = FlatStore.of(model)
+        seed_masks(model, current_seed())
+
+        xp = store.backend.xp
+        place = {"device": store.backend.device_of(store.data)}
+        self.steps = 0
+        self._time = xp.zeros((), dtype=xp.int32, **place)
+        self._rate = xp.zeros((), dtype=store.data.dtype, **place)
+        self._rate_value = 0.0
+        self._healthy = xp.zeros((), dtype=xp.bool, **place)
+        self._healthy[...] = True
+        self._moments: dict[str, Array] = {}
+
+    @property
+    def learning_rate(self) -> float | Schedule:
+        """A number, or a schedule `step -> rate`; may be set at any time."""
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float | Schedule) -> None:
+        if not callable(value) and not (math.isfinite(value) and value > 0.0):
+            raise ValueError(f"{type(self).__name__}: learning_rate must be above 0, got {value!r}")
+        self._learning_rate = value
+
+    @property
+    def current_rate(self) -> float:
+        """The learning rate of the next step."""
+        rate = self._learning_rate
+        value = float(rate(self.steps)) if callable(rate) else rate
+        if not (math.isfinite(value) and value >= 0.0):
+            raise ValueError(f"{type(self).__name__}: the schedule gave {value!r} at step {self.steps}, expected >= 0")
+        return value
+
+    def _moment(self, name: str) -> Array:
+        """A state of one number a parameter, which starts at zero."""
+        self._moments[name] = self.store.backend.xp.zeros_like(self.store.data)
+        return self._moments[name]
+
+    @abstractmethod
+    def _update(self, rate: Array, time: Array, healthy: Array) -> None:
+        """The rule: changes `store.data` by `store.grad`; `time` counts from 1."""
+
+    def step(self, loss: Array | None = None) -> None:
+        """One update of all parameters by their gradients.
+
+        Parameters
+        ----------
+        loss : if given, a loss that is not finite also makes this step change nothing.
+
+        Raises
+        ------
+        NonFiniteError : the loss or the gradients' norm is not finite, where the host can see it without waiting.
+        """
+        store = self.store
+        store.check_intact()
+        store.clear_unreached()
+        rate = self.current_rate
+        if rate != self._rate_value:
+            self._rate[...] = self._rate_value = rate
+        squares = sum_of_squares(store.grad)
+        if not readable(squares):
+            _judge(self._healthy, squares, squares if loss is None else loss)
+        elif not math.isfinite(squares) or not (loss is None or math.isfinite(loss)):
+            store.mark_stale()
+            raise self._not_finite()
+        if self.clip_norm is not None:
+            _clip(store.grad, squares, self.clip_norm)
+        self._decay_weights()
+        _advance(store.step, self._time, guard=self._healthy)
+        self._update(self._rate, self._time, self._healthy)
+        store.mark_stale()
+        self.steps += 1
+
+    def _decay_weights(self) -> None:
+        if self.weight_decay:
+            _add_decay(self.store.weight_gradients(), self.store.weights(), self.weight_decay)
+
+    def raise_if_not_finite(self) -> None:
+        """Waits for the device, and raises if a step was refused since the last call; steps are then taken again.
+
+        Raises
+        ------
+        NonFiniteError : with the number of that step.
+        """
+        if not bool(self._healthy):
+            self.steps = int(self._time)
+            self._healthy[...] = True
+            raise self._not_finite()
+
+    def _not_finite(self) -> NonFiniteError:
+        return NonFiniteError(
+            f"step {self.steps}: the loss or the gradients' norm is infinite or NaN; no parameter was changed by it. "
+            "A lower learning rate, clip_norm, or inputs of a smaller scale are the usual remedies",
+            step=self.steps,
+        )
+
+    def state(self) -> dict[str, Array]:
+        """Copies of all that the rule remembers, and the counts of steps."""
+        copy = self.store.backend.copy
+        return {name: copy(array) for name, array in self._arrays().items()}
+
+    def _arrays(self) -> dict[str, Array]:
+        return self._moments | {"step": self._time, "model_step": self.store.step}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Takes over what `state` returned; arrays of any registered library.
+
+        Raises
+        ------
+        ValueError : other names or shapes, as from another rule or model; nothing is changed then.
+        """
+        arrays = self._arrays()
+        check_names_and_shapes(
+            f"{type(self).__name__}.load_state",
+            {name: tuple(values.shape) for name, values in state.items()},
+            {name: tuple(array.shape) for name, array in arrays.items()},
+        )
+        backend = self.store.backend.at(self.store.data)
+        xp = backend.xp
+        new = {name: xp.astype(backend.asarray(values), arrays[name].dtype) for name, values in state.items()}
+        for name, array in arrays.items():
+            array[...] = new[name]
+        self.steps = int(self._time)
+
+
+def seed_masks(model: Layer, seed: int) -> None:
+    """Gives each random layer its key, from the seed and its path, and the model's step counter."""
+    step = FlatStore.of(model).step
+    for path, layer in ({"": model} | model.layers()).items():
+        layer.bind_masks(path, seed, step)
