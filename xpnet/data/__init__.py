@@ -1,0 +1,25 @@
+"""Data sets and scaling, all as NumPy arrays on the host.
+
+Every data set is returned as `(x, t), (x_test, t_test)`: inputs and targets to train with, and to test with.
+"""
+
+from xpnet.data._batches import Batches, batches
+from xpnet.data._digits import digits
+from xpnet.data._idx import read_idx
+from xpnet.data._mnist import fashion_mnist, mnist
+from xpnet.data._polynomial import polynomial
+from xpnet.data._scale import MinMax, Standardize
+from xpnet.data._sine import sine
+
+__all__ = [
+    "Batches",
+    "MinMax",
+    "Standardize",
+    "batches",
+    "digits",
+    "fashion_mnist",
+    "mnist",
+    "polynomial",
+    "read_idx",
+    "sine",
+]
