@@ -1,0 +1,70 @@
+"""xpnet: neural networks written once against the Array API, on NumPy, CuPy and other array libraries.
+
+import xpnet
+
+(x, t), test = xpnet.data.digits()
+model = xpnet.models.mlp([64, 100, 10])
+history = xpnet.fit(model, xpnet.data.batches(x, t, 32), loss=xpnet.losses.softmax_cross_entropy,
+                    optimizer=xpnet.optimizers.Adam(model), epochs=10, validation=test)
+"""
+
+from xpnet import (
+    data,
+    diagnostics,
+    functional,
+    initializers,
+    interchange,
+    layers,
+    losses,
+    models,
+    optimizers,
+    penalties,
+    plots,
+    schedules,
+    training,
+)
+from xpnet.backend import (
+    BackendUnavailableError,
+    available_backends,
+    get_backend,
+    register_backend,
+    seed,
+    set_backend,
+    use_backend,
+)
+from xpnet.interchange import load_weights, save_weights
+from xpnet.optimizers import NonFiniteError
+from xpnet.training import History, evaluate, fit, predict
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BackendUnavailableError",
+    "History",
+    "NonFiniteError",
+    "__version__",
+    "available_backends",
+    "data",
+    "diagnostics",
+    "evaluate",
+    "fit",
+    "functional",
+    "get_backend",
+    "initializers",
+    "interchange",
+    "layers",
+    "load_weights",
+    "losses",
+    "models",
+    "optimizers",
+    "penalties",
+    "plots",
+    "predict",
+    "register_backend",
+    "save_weights",
+    "schedules",
+    "seed",
+    "set_backend",
+    "training",
+    "use_backend",
+]

@@ -1,0 +1,23 @@
+"""Training: `fit`, what it shows (`History`), what can listen to it (callbacks), and how good a model is (metrics)."""
+
+from xpnet.training._callbacks import BestWeights, Callback, EarlyStopping, GradientNorms, LogCSV, Run
+from xpnet.training._evaluate import evaluate, predict
+from xpnet.training._fit import fit, train_step
+from xpnet.training._history import History
+from xpnet.training._metrics import accuracy, r2
+
+__all__ = [
+    "BestWeights",
+    "Callback",
+    "EarlyStopping",
+    "GradientNorms",
+    "History",
+    "LogCSV",
+    "Run",
+    "accuracy",
+    "evaluate",
+    "fit",
+    "predict",
+    "r2",
+    "train_step",
+]
