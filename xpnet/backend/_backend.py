@@ -292,6 +292,7 @@ def elementwise(*, updates: int = 0, guarded: bool = False) -> Callable[[Body], 
                 run = compiled[type(first)] = backend_of(first).compile(body, updates, guarded)
             return run(first, *rest, **guard)
 
+        vars(call).update(updates=updates, guarded=guarded)
         return call
 
     return decorate

@@ -102,9 +102,9 @@ def mean_squared_error(y: Array, t: Array, weights: Array | None = None) -> tupl
 
 
 @elementwise()
-def _huber(xp: Any, y: Array, t: Array, weight: Array | float, delta: float) -> tuple[Array, Array]:
+def _huber(xp: Any, y: Array, t: Array, weight: Array | float, low: float, high: float) -> tuple[Array, Array]:
     difference = y - t
-    clipped = xp.minimum(xp.maximum(difference, -delta), delta)
+    clipped = xp.minimum(xp.maximum(difference, low), high)
     return clipped * (difference - 0.5 * clipped) * weight, clipped * weight
 
 
@@ -145,7 +145,7 @@ def huber(y: Array, t: Array, weights: Array | None = None, *, delta: float = 1.
     """
     if not (math.isfinite(delta) and delta > 0.0):
         raise ValueError(f"huber: expected delta > 0, got {delta!r}")
-    return _mean_over_outputs("huber", y, t, weights, _huber, delta)
+    return _mean_over_outputs("huber", y, t, weights, _huber, -delta, delta)
 
 
 @elementwise()

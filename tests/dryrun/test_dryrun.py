@@ -1,0 +1,70 @@
+"""What CuPy would do on a GPU, shown without one: by a CUDA that does nothing, and by g++ on the kernels it writes.
+
+Both replace parts of CuPy 14.2, so they run in processes of their own, and only where that version is installed.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parent
+
+
+def run(script):
+    cupy = pytest.importorskip("cupy")
+    if not cupy.__version__.startswith("14.2."):
+        pytest.skip(f"the dry run knows CuPy 14.2, not {cupy.__version__}")
+    if shutil.which("g++") is None:
+        pytest.skip("the dry run needs gcc and g++")
+    command = [sys.executable, str(FOLDER / script)]
+    finished = subprocess.run(command, capture_output=True, text=True, cwd=FOLDER, check=False)
+    assert finished.returncode == 0, finished.stderr
+    return json.loads(finished.stdout)
+
+
+@pytest.fixture(scope="module")
+def counts():
+    return run("count_mlp_step.py")
+
+
+def test_a_training_step_is_at_most_35_device_operations(counts):
+    assert counts["step"]["total"] <= 35, counts["step"]["events"]
+
+
+@pytest.mark.parametrize("forbidden", ["h2d", "d2h", "syncs"])
+def test_a_training_step_copies_nothing_to_or_from_the_host_and_waits_for_nothing(counts, forbidden):
+    assert counts["step"][forbidden] == 0, counts["step"]["events"]
+
+
+def test_adam_changes_all_parameters_in_one_launch(counts):
+    assert counts["adam"]["events"][-6:] == [
+        "xpnet_sum_of_squares",
+        "cupy_sum",
+        "_judge",
+        "_advance",
+        "_corrected",
+        "_rule",
+    ]
+
+
+def test_every_chain_of_operations_is_one_kernel(counts):
+    names = [event for event in counts["step"]["events"] if event.startswith("_")]
+    assert names == [
+        *("_relu", "_relu", "_shifted_exp", "_against_labels", "_drelu", "_drelu"),
+        *("_judge", "_advance", "_corrected", "_rule"),
+    ]
+
+
+def test_a_step_with_dropout_and_batch_norm_waits_for_nothing(counts):
+    step = counts["regularized"]
+    assert (step["h2d"], step["d2h"], step["syncs"]) == (0, 0, 0), step["events"]
+
+
+def test_fused_bodies_give_the_plain_bodies_numbers():
+    differences = run("check_fused_bodies.py")
+    assert len(differences) > 40
+    assert {name: value for name, value in differences.items() if not value <= 3e-7} == {}
