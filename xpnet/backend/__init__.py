@@ -34,7 +34,7 @@ from xpnet.backend._registry import (
     use_backend,
     why_unavailable,
 )
-from xpnet.backend._seams import column_sum, for_blocks, matmul, readable, sum_of_squares
+from xpnet.backend._seams import column_sum, for_blocks, matmul, readable, sum_of_squares, to_host
 from xpnet.backend._torch import Torch
 
 register_backend("numpy", "numpy", kind=NumPy)
@@ -78,6 +78,7 @@ __all__ = [
     "seed",
     "set_backend",
     "sum_of_squares",
+    "to_host",
     "use_backend",
     "why_unavailable",
 ]

@@ -14,6 +14,9 @@ Body = Callable[..., Any]
 SMALLEST = 16_384
 """Elements from which a compiled loop is used; below, NumPy's own calls are quick enough to spare the compilation."""
 
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+"""What Numba compiles for: neither float16 and longdouble nor the other order of bytes."""
+
 _enabled = importlib.util.find_spec("numba") is not None
 
 
@@ -45,7 +48,7 @@ def compiled(body: Body, updates: int, plain: Body) -> Body:
 
     def call(*arguments: Any) -> Any:
         first = arguments[0]
-        if not _enabled or first.size < SMALLEST or not first.flags.c_contiguous or first.dtype.kind != "f":
+        if not _enabled or first.size < SMALLEST or not first.flags.c_contiguous or first.dtype not in _FLOATS:
             return plain(*arguments)
         laid_out = _lay_out(arguments)
         if laid_out is None:
@@ -76,7 +79,7 @@ def _lay_out(arguments: tuple[Any, ...]) -> tuple[list[str], list[Any]] | None:
         elif a.size == 1:
             layout.append("s")
             operands.append(a.reshape(())[()])
-        elif not a.flags.c_contiguous:
+        elif not (a.flags.c_contiguous and a.dtype.isnative):
             return None
         elif a.shape == shape:
             layout.append("f")
@@ -96,7 +99,8 @@ class _Loop:
     """One body compiled for one layout of its arguments."""
 
     def __init__(self, body: Body, updates: int, plain: Body, layout: list[str], operands: list[Any]) -> None:
-        tiny = [a if kind == "s" else np.ones(1, a.dtype) for kind, a in zip(layout, operands, strict=True)]
+        # Arrays of one element, not NumPy's scalars: those warn where integers wrap.
+        tiny = [np.ones(1, a.dtype) if isinstance(a, (np.ndarray, np.generic)) else a for a in operands]
         new = plain(*tiny)
         new = () if new is None else new if isinstance(new, tuple) else (new,)
         self.dtypes = [a.dtype for a in new]
@@ -142,7 +146,10 @@ def _build(body: Body, layout: list[str], updates: int, n_new: int, scalar: type
 
 @functools.cache
 def _scalar_namespace() -> types.ModuleType:
-    """The part of the standard that bodies use, for scalars."""
+    """The part of the standard that bodies use, for scalars.
+
+    Numba wants an implementation's parameters written exactly as its overload's, annotations included.
+    """
     import numba
     from numba.extending import overload, overload_attribute
 
@@ -154,7 +161,11 @@ def _scalar_namespace() -> types.ModuleType:
 
         def dtype_of_scalar(x: Any) -> Any:
             dtype = np.dtype(x.name)
-            return lambda x: dtype
+
+            def implementation(x: Any) -> Any:
+                return dtype
+
+            return implementation
 
         overload_attribute(kind, "dtype")(dtype_of_scalar)
 
@@ -162,7 +173,11 @@ def _scalar_namespace() -> types.ModuleType:
 
     def astype_of_scalar(x: Any, dtype: Any) -> Any:
         convert = np.dtype(dtype.dtype.name).type
-        return lambda x, dtype: convert(x)
+
+        def implementation(x: Any, dtype: Any) -> Any:
+            return convert(x)
+
+        return implementation
 
     overload(astype)(astype_of_scalar)
 

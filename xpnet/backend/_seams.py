@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from xpnet._typing import Array
 from xpnet.backend._backend import Result
+from xpnet.backend._random import HostArray
 from xpnet.backend._registry import backend_of
 
 
@@ -40,6 +41,11 @@ def for_blocks(n: int, bytes_each: int, body: Callable[[int, int], Result], *, l
     The results of the pieces, in order.
     """
     return backend_of(like).for_blocks(n, bytes_each, body)
+
+
+def to_host(x: Array) -> HostArray:
+    """The values of `x` as a NumPy array; on a device this waits for the device and copies."""
+    return backend_of(x).to_host(x)
 
 
 def readable(x: Array) -> bool:

@@ -15,21 +15,26 @@ def digits(
 
     The digits are shuffled by `numpy.random.default_rng(0).permutation(1797)`; the first 1437 are for training.
 
-    Parameters:
-        flat: True for images as vectors of 64 features, False for images of one channel, channels last.
+    Parameters
+    ----------
+    flat : True for images as vectors of 64 features, False for images of one channel, channels last.
 
-    Returns:
-        `(x, t), (x_test, t_test)`: host arrays. x is float32 in [0, 1] (0 is paper, 1 is ink), of shape (n, 64)
-        or (n, 8, 8, 1); t is int64 of shape (n,) with the labels 0 to 9.
+    Returns
+    -------
+    `(x, t), (x_test, t_test)`: host arrays. x is float32 in [0, 1] (0 is paper, 1 is ink), of shape (n, 64)
+    or (n, 8, 8, 1); t is int64 of shape (n,) with the labels 0 to 9.
 
-    Example:
-        >>> (x, t), (x_test, t_test) = digits()
-        >>> x.shape, t.shape, x_test.shape, t_test.shape
-        ((1437, 64), (1437,), (360, 64), (360,))
-        >>> digits(flat=False)[0][0].shape
-        (1437, 8, 8, 1)
+    Examples
+    --------
+    >>> (x, t), (x_test, t_test) = digits()
+    >>> x.shape, t.shape, x_test.shape, t_test.shape
+    ((1437, 64), (1437,), (360, 64), (360,))
+    >>> digits(flat=False)[0][0].shape
+    (1437, 8, 8, 1)
 
-    Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository,
+    References
+    ----------
+    E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository,
     1998, doi 10.24432/C50P49, CC BY 4.0; the part of it that scikit-learn distributes.
     """
     with (

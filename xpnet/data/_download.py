@@ -32,27 +32,33 @@ def download(urls: Sequence[str], path: str | os.PathLike[str], sha256: str, *, 
     right; a file with another checksum is deleted and the next mirror is asked. A progress bar is shown where
     standard error is a terminal. Two processes must not download to the same path at once.
 
-    Parameters:
-        urls: the addresses of the same file, http or https.
-        path: where to put the file; its folder is made if it is not there, and a file already there is replaced.
-        sha256: the file's SHA-256, 64 hexadecimal digits.
-        limit: bytes; a mirror that sends more is given up.
+    Parameters
+    ----------
+    urls : the addresses of the same file, http or https.
+    path : where to put the file; its folder is made if it is not there, and a file already there is replaced.
+    sha256 : the file's SHA-256, 64 hexadecimal digits.
+    limit : bytes; a mirror that sends more is given up.
 
-    Returns:
-        `path`.
+    Returns
+    -------
+    `path`.
 
-    Raises:
-        ValueError: an address or `sha256` is malformed, or `urls` is empty.
-        ConnectionError: no mirror delivered the file. The message gives each one's reason, and says which file to
-            put into which folder by hand.
-        OSError: the file cannot be written.
+    Raises
+    ------
+    ValueError : an address or `sha256` is malformed, or `urls` is empty.
+    ConnectionError : no mirror delivered the file. The message gives each one's reason, and says which file to
+        put into which folder by hand.
+    OSError : the file cannot be written.
 
-    Example:
-        >>> download(["ftp://example.org/a.gz"], "a.gz", "0" * 64)
-        Traceback (most recent call last):
-        ValueError: download: urls[0] is 'ftp://example.org/a.gz', expected http://... or https://...
+    Examples
+    --------
+    >>> download(["ftp://example.org/a.gz"], "a.gz", "0" * 64)
+    Traceback (most recent call last):
+    ValueError: download: urls[0] is 'ftp://example.org/a.gz', expected http://... or https://...
 
-    Source: RFC 9110, section 14 (range requests).
+    References
+    ----------
+    RFC 9110, section 14 (range requests).
     """
     if not urls:
         raise ValueError("download: urls is empty, expected at least one address")

@@ -25,26 +25,32 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     byte more than declared is read from a compressed file; so it may grow to 1032 times its size, the most that
     gzip can reach, and no further.
 
-    Parameters:
-        path: the file. It starts with the bytes 0, 0, 8 and the number of dimensions (1 to 4), then holds each
-            dimension as a big-endian 32-bit number and then the elements, the last dimension changing fastest.
+    Parameters
+    ----------
+    path : the file. It starts with the bytes 0, 0, 8 and the number of dimensions (1 to 4), then holds each
+        dimension as a big-endian 32-bit number and then the elements, the last dimension changing fastest.
 
-    Returns:
-        A new uint8 host array of the declared shape.
+    Returns
+    -------
+    A new uint8 host array of the declared shape.
 
-    Raises:
-        ValueError: the file is no IDX file of unsigned bytes, is damaged, too short or too long, or is empty.
-        OSError: the file cannot be opened or read.
+    Raises
+    ------
+    ValueError : the file is no IDX file of unsigned bytes, is damaged, too short or too long, or is empty.
+    OSError : the file cannot be opened or read.
 
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder) / "labels"
-        ...     _ = path.write_bytes(bytes([0, 0, 8, 1]) + bytes([0, 0, 0, 3]) + bytes([7, 2, 1]))
-        ...     read_idx(path)
-        array([7, 2, 1], dtype=uint8)
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "labels"
+    ...     _ = path.write_bytes(bytes([0, 0, 8, 1]) + bytes([0, 0, 0, 3]) + bytes([7, 2, 1]))
+    ...     read_idx(path)
+    array([7, 2, 1], dtype=uint8)
 
-    Source: the description of the format that accompanies Y. LeCun, C. Cortes, C. Burges, "The MNIST database".
+    References
+    ----------
+    the description of the format that accompanies Y. LeCun, C. Cortes, C. Burges, "The MNIST database".
     """
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size

@@ -58,32 +58,39 @@ def mnist(folder: str | os.PathLike[str], *, flat: bool = True) -> tuple[_Split,
     `MNIST/raw` has them under these names. Those missing are downloaded into the folder, 12 MB in all, and their
     checksums compared. Where several processes share the folder, let one of them call first.
 
-    Parameters:
-        folder: where the files are or shall be; `~` is the home folder.
-        flat: True for images as vectors of 784 features, False for images of one channel, channels last.
+    Parameters
+    ----------
+    folder : where the files are or shall be; `~` is the home folder.
+    flat : True for images as vectors of 784 features, False for images of one channel, channels last.
 
-    Returns:
-        `(x, t), (x_test, t_test)`: host arrays. x is float32 in [0, 1] (0 is paper, 1 is ink), of shape (n, 784)
-        or (n, 28, 28, 1); t is int64 of shape (n,) with the labels 0 to 9.
+    Returns
+    -------
+    `(x, t), (x_test, t_test)`: host arrays. x is float32 in [0, 1] (0 is paper, 1 is ink), of shape (n, 784)
+    or (n, 28, 28, 1); t is int64 of shape (n,) with the labels 0 to 9.
 
-    Raises:
-        ConnectionError: files are missing and cannot be downloaded; the message says which to put where.
-        ValueError: a file is damaged, or images and labels do not belong together.
-        OSError: a file cannot be read or written.
+    Raises
+    ------
+    ConnectionError : files are missing and cannot be downloaded; the message says which to put where.
+    ValueError : a file is damaged, or images and labels do not belong together.
+    OSError : a file cannot be read or written.
 
-    Example, with a folder that holds two images instead of 60 000:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     for part in ("train", "t10k"):
-        ...         images = bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 28, 0, 0, 0, 28]) + bytes(2 * 28 * 28)
-        ...         _ = (Path(folder) / f"{part}-images-idx3-ubyte").write_bytes(images)
-        ...         labels = bytes([0, 0, 8, 1, 0, 0, 0, 2]) + bytes([7, 2])
-        ...         _ = (Path(folder) / f"{part}-labels-idx1-ubyte").write_bytes(labels)
-        ...     (x, t), (x_test, t_test) = mnist(folder)
-        >>> x.shape, t
-        ((2, 784), array([7, 2]))
+    Examples
+    --------
+    With a folder that holds two images instead of 60 000:
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for part in ("train", "t10k"):
+    ...         images = bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 28, 0, 0, 0, 28]) + bytes(2 * 28 * 28)
+    ...         _ = (Path(folder) / f"{part}-images-idx3-ubyte").write_bytes(images)
+    ...         labels = bytes([0, 0, 8, 1, 0, 0, 0, 2]) + bytes([7, 2])
+    ...         _ = (Path(folder) / f"{part}-labels-idx1-ubyte").write_bytes(labels)
+    ...     (x, t), (x_test, t_test) = mnist(folder)
+    >>> x.shape, t
+    ((2, 784), array([7, 2]))
 
-    Source: Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document recognition",
+    References
+    ----------
+    Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document recognition",
     Proceedings of the IEEE 86 (1998).
     """
     return _load(_MNIST, folder, flat)
@@ -96,30 +103,37 @@ def fashion_mnist(folder: str | os.PathLike[str], *, flat: bool = True) -> tuple
     31 MB in all. The labels 0 to 9 are: T-shirt or top, trousers, pullover, dress, coat, sandal, shirt, sneaker,
     bag, ankle boot.
 
-    Parameters:
-        folder: where the files are or shall be; `~` is the home folder.
-        flat: True for images as vectors of 784 features, False for images of one channel, channels last.
+    Parameters
+    ----------
+    folder : where the files are or shall be; `~` is the home folder.
+    flat : True for images as vectors of 784 features, False for images of one channel, channels last.
 
-    Returns:
-        `(x, t), (x_test, t_test)`, as `mnist` returns them.
+    Returns
+    -------
+    `(x, t), (x_test, t_test)`, as `mnist` returns them.
 
-    Raises:
-        ConnectionError: files are missing and cannot be downloaded; the message says which to put where.
-        ValueError: a file is damaged, or images and labels do not belong together.
-        OSError: a file cannot be read or written.
+    Raises
+    ------
+    ConnectionError : files are missing and cannot be downloaded; the message says which to put where.
+    ValueError : a file is damaged, or images and labels do not belong together.
+    OSError : a file cannot be read or written.
 
-    Example, with a folder that holds one image instead of 60 000:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     for part in ("train", "t10k"):
-        ...         images = bytes([0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 28, 0, 0, 0, 28]) + bytes(28 * 28)
-        ...         _ = (Path(folder) / f"{part}-images-idx3-ubyte").write_bytes(images)
-        ...         _ = (Path(folder) / f"{part}-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 1, 9]))
-        ...     (x, t), (x_test, t_test) = fashion_mnist(folder, flat=False)
-        >>> x.shape, t
-        ((1, 28, 28, 1), array([9]))
+    Examples
+    --------
+    With a folder that holds one image instead of 60 000:
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for part in ("train", "t10k"):
+    ...         images = bytes([0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 28, 0, 0, 0, 28]) + bytes(28 * 28)
+    ...         _ = (Path(folder) / f"{part}-images-idx3-ubyte").write_bytes(images)
+    ...         _ = (Path(folder) / f"{part}-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 1, 9]))
+    ...     (x, t), (x_test, t_test) = fashion_mnist(folder, flat=False)
+    >>> x.shape, t
+    ((1, 28, 28, 1), array([9]))
 
-    Source: H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking machine learning
+    References
+    ----------
+    H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking machine learning
     algorithms", arXiv:1708.07747 (2017).
     """
     return _load(_FASHION_MNIST, folder, flat)

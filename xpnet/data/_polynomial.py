@@ -11,25 +11,31 @@ def polynomial(
 
     t = 3 x0^2 + 2 x1, with x0 and x1 uniform on [0, 1) and independent. There is no noise.
 
-    Parameters:
-        n: the number of training examples, and of test examples; at least 1.
-        seed: the seed of the generator (PCG64) that draws x; at least 0.
+    Parameters
+    ----------
+    n : the number of training examples, and of test examples; at least 1.
+    seed : the seed of the generator (PCG64) that draws x; at least 0.
 
-    Returns:
-        `(x, t), (x_test, t_test)`: float32 host arrays, x of shape (n, 2) and t of shape (n, 1).
+    Returns
+    -------
+    `(x, t), (x_test, t_test)`: float32 host arrays, x of shape (n, 2) and t of shape (n, 1).
 
-    Raises:
-        TypeError: `n` or `seed` is not an integer.
-        ValueError: `n` or `seed` is too small.
+    Raises
+    ------
+    TypeError : `n` or `seed` is not an integer.
+    ValueError : `n` or `seed` is too small.
 
-    Example:
-        >>> (x, t), (x_test, t_test) = polynomial(4, seed=1)
-        >>> x.shape, t.shape, x_test.shape, t_test.shape
-        ((4, 2), (4, 1), (4, 2), (4, 1))
-        >>> bool(np.allclose(t[:, 0], 3 * x[:, 0] ** 2 + 2 * x[:, 1]))
-        True
+    Examples
+    --------
+    >>> (x, t), (x_test, t_test) = polynomial(4, seed=1)
+    >>> x.shape, t.shape, x_test.shape, t_test.shape
+    ((4, 2), (4, 1), (4, 2), (4, 1))
+    >>> bool(np.allclose(t[:, 0], 3 * x[:, 0] ** 2 + 2 * x[:, 1]))
+    True
 
-    Source: xpnet's own.
+    References
+    ----------
+    xpnet's own.
     """
     for name, value, least in (("n", n, 1), ("seed", seed, 0)):
         if not isinstance(value, (int, np.integer)) or isinstance(value, bool):

@@ -18,27 +18,33 @@ class Standardize:
     the data themselves (divided by n, not n - 1), and 1 where a feature is constant: its training values become 0.
     The arithmetic is in float64, results have the dtype of their input.
 
-    Parameters:
-        x: training data, a float32 or float64 host array of shape (..., features) with two or more axes.
+    Parameters
+    ----------
+    x : training data, a float32 or float64 host array of shape (..., features) with two or more axes.
 
-    Attributes:
-        mean: float64, (features,), in the units of x.
-        deviation: float64, (features,), in the units of x.
+    Attributes
+    ----------
+    mean : float64, (features,), in the units of x.
+    deviation : float64, (features,), in the units of x.
 
-    Raises:
-        TypeError: an input is no NumPy array, or not of float32 or float64.
-        ValueError: an input has too few axes, another number of features or NaN or infinity in it; the training
-            data are empty or spread too widely for float64.
+    Raises
+    ------
+    TypeError : an input is no NumPy array, or not of float32 or float64.
+    ValueError : an input has too few axes, another number of features or NaN or infinity in it; the training
+        data are empty or spread too widely for float64.
 
-    Example:
-        >>> x = np.asarray([[1.0, 5.0], [3.0, 5.0]])
-        >>> scale = Standardize(x)
-        >>> scale(x).tolist()
-        [[-1.0, 0.0], [1.0, 0.0]]
-        >>> scale.inverse(scale(x)).tolist()
-        [[1.0, 5.0], [3.0, 5.0]]
+    Examples
+    --------
+    >>> x = np.asarray([[1.0, 5.0], [3.0, 5.0]])
+    >>> scale = Standardize(x)
+    >>> scale(x).tolist()
+    [[-1.0, 0.0], [1.0, 0.0]]
+    >>> scale.inverse(scale(x)).tolist()
+    [[1.0, 5.0], [3.0, 5.0]]
 
-    Source: Y. LeCun, L. Bottou, G. Orr, K.-R. Müller, "Efficient BackProp" (1998), section 4.3.
+    References
+    ----------
+    Y. LeCun, L. Bottou, G. Orr, K.-R. Müller, "Efficient BackProp" (1998), section 4.3.
     """
 
     def __init__(self, x: NDArray[_Float]) -> None:
@@ -75,30 +81,36 @@ class MinMax:
     are taken over all other axes. New data outside the training data's range land outside low to high. The
     arithmetic is in float64, results have the dtype of their input.
 
-    Parameters:
-        x: training data, a float32 or float64 host array of shape (..., features) with two or more axes.
-        low: what the least training value becomes.
-        high: what the largest training value becomes, above low.
+    Parameters
+    ----------
+    x : training data, a float32 or float64 host array of shape (..., features) with two or more axes.
+    low : what the least training value becomes.
+    high : what the largest training value becomes, above low.
 
-    Attributes:
-        least: float64, (features,), in the units of x.
-        spread: float64, (features,), in the units of x.
-        low, high: as given.
+    Attributes
+    ----------
+    least : float64, (features,), in the units of x.
+    spread : float64, (features,), in the units of x.
+    low, high : as given.
 
-    Raises:
-        TypeError: an input is no NumPy array, or not of float32 or float64.
-        ValueError: low and high are not finite and in this order; an input has too few axes, another number of
-            features or NaN or infinity in it; the training data are empty or spread too widely for float64.
+    Raises
+    ------
+    TypeError : an input is no NumPy array, or not of float32 or float64.
+    ValueError : low and high are not finite and in this order; an input has too few axes, another number of
+        features or NaN or infinity in it; the training data are empty or spread too widely for float64.
 
-    Example:
-        >>> x = np.asarray([[1.0, 5.0], [2.0, 5.0], [3.0, 5.0]])
-        >>> scale = MinMax(x, low=-1.0)
-        >>> scale(x).tolist()
-        [[-1.0, -1.0], [0.0, -1.0], [1.0, -1.0]]
-        >>> scale.inverse(scale(x)).tolist()
-        [[1.0, 5.0], [2.0, 5.0], [3.0, 5.0]]
+    Examples
+    --------
+    >>> x = np.asarray([[1.0, 5.0], [2.0, 5.0], [3.0, 5.0]])
+    >>> scale = MinMax(x, low=-1.0)
+    >>> scale(x).tolist()
+    [[-1.0, -1.0], [0.0, -1.0], [1.0, -1.0]]
+    >>> scale.inverse(scale(x)).tolist()
+    [[1.0, 5.0], [2.0, 5.0], [3.0, 5.0]]
 
-    Source: J. Han, M. Kamber, J. Pei, "Data Mining: Concepts and Techniques", section 3.5 (min-max normalization).
+    References
+    ----------
+    J. Han, M. Kamber, J. Pei, "Data Mining: Concepts and Techniques", section 3.5 (min-max normalization).
     """
 
     def __init__(self, x: NDArray[_Float], low: float = 0.0, high: float = 1.0) -> None:

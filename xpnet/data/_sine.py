@@ -11,17 +11,21 @@ def sine() -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], tuple[NDArr
 
     t = sin(x), with x between -3 and 3.1 radians. Both are rounded to five decimals; there is no other noise.
 
-    Returns:
-        `(x, t), (x_test, t_test)`: float32 host arrays of shape (100, 1), in random order, the same on every call.
+    Returns
+    -------
+    `(x, t), (x_test, t_test)`: float32 host arrays of shape (100, 1), in random order, the same on every call.
 
-    Example:
-        >>> (x, t), (x_test, t_test) = sine()
-        >>> x.shape, t.shape, x_test.shape, t_test.shape
-        ((100, 1), (100, 1), (100, 1), (100, 1))
-        >>> bool(np.all(np.abs(np.sin(x) - t) < 1e-5))
-        True
+    Examples
+    --------
+    >>> (x, t), (x_test, t_test) = sine()
+    >>> x.shape, t.shape, x_test.shape, t_test.shape
+    ((100, 1), (100, 1), (100, 1), (100, 1))
+    >>> bool(np.all(np.abs(np.sin(x) - t) < 1e-5))
+    True
 
-    Source: the course's `2D_nonlinear_train.csv` and `2D_nonlinear_test.csv`, shipped with the package.
+    References
+    ----------
+    the course's `2D_nonlinear_train.csv` and `2D_nonlinear_test.csv`, shipped with the package.
     """
     return _read("sine_train.csv"), _read("sine_test.csv")
 
