@@ -1,13 +1,15 @@
 """What all tests share: one body runs over every backend that is present."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import matplotlib
+import numpy as np
 import pytest
 
 import xpnet
-from xpnet.backend import Backend, available_backends, compiled_loops, known_backends, use_backend
+from xpnet.backend import Backend, available_backends, compiled_loops, get_backend, known_backends, use_backend
 
 matplotlib.use("Agg")
 
@@ -67,3 +69,34 @@ def backend64(request: pytest.FixtureRequest) -> Iterator[Backend]:
     """Each backend in turn, in float64, as the current one: for gradient checks and oracles."""
     with use_backend(request.param, dtype="float64") as chosen:
         yield chosen
+
+
+def check_directions(function: Callable[..., Any], arrays: tuple[Any, ...], constants: tuple[Any, ...] = ()) -> None:
+    """Fails unless a pullback agrees with central differences along random directions, in float64.
+
+        dy · (f(a + h v) - f(a - h v)) / 2h = g · v    for each array a, its gradient g and three directions v
+    """
+    backend, random, h = get_backend(), np.random.default_rng(271828), 1e-6
+
+    def direction(like: Any) -> Any:
+        return backend.asarray(np.asarray(random.standard_normal(tuple(like.shape))))
+
+    def dot(a: Any, b: Any) -> float:
+        return float(backend.xp.sum(a * b))
+
+    value, pullback = function(*arrays, *constants)
+    dy = direction(value)
+    gradients = pullback(dy)
+    gradients = gradients if isinstance(gradients, tuple) else (gradients,)
+    assert [gradient.shape for gradient in gradients] == [array.shape for array in arrays]
+    for i, (array, gradient) in enumerate(zip(arrays, gradients, strict=True)):
+        for _ in range(3):
+            v = direction(array)
+            ahead, behind = (function(*arrays[:i], array + s * v, *arrays[i + 1 :], *constants)[0] for s in (h, -h))
+            assert dot(gradient, v) == pytest.approx(dot(dy, ahead - behind) / (2 * h), rel=1e-6, abs=1e-8)
+
+
+@pytest.fixture
+def assert_gradients() -> Callable[..., None]:
+    """`assert_gradients(function, arrays, constants)`: the one gradient checker of all tests."""
+    return check_directions

@@ -79,7 +79,7 @@ def one_cycle(
     Parameters
     ----------
     rate : the largest rate.
-    steps : length of the cycle; the last of its steps has number steps - 1, and the rate stays there.
+    steps : length of the cycle, >= 2; the last of its steps has number steps - 1, and the rate stays there.
     rise : the part of the cycle that rises, between 0 and 1.
 
     Examples
@@ -93,13 +93,15 @@ def one_cycle(
     L. Smith, N. Topin, "Super-convergence", 2018. Variant: PyTorch's `OneCycleLR` with cosine annealing in two phases.
     """
     _check("one_cycle", rate=rate, steps=steps, start_factor=start_factor, final_factor=final_factor)
+    if not steps >= 2:
+        raise ValueError(f"one_cycle: steps must be at least 2, got {steps!r}")
     if not 0.0 < rise < 1.0:
         raise ValueError(f"one_cycle: rise must be between 0 and 1, got {rise!r}")
     start, final = rate * start_factor, rate * start_factor * final_factor
-    peak, last = rise * steps - 1.0, steps - 1.0
+    peak, last = max(rise * steps - 1.0, 0.0), steps - 1.0
 
     def schedule(step: int) -> float:
-        if step <= peak:
+        if step < peak:
             return _cosine_between(start, rate, step / peak)
         return _cosine_between(rate, final, min((step - peak) / (last - peak), 1.0))
 
@@ -127,7 +129,8 @@ def warm_up(schedule: Schedule | float, *, steps: int) -> Schedule:
 
 
 def _cosine_between(start: float, end: float, part: float) -> float:
-    return end + 0.5 * (start - end) * (1.0 + math.cos(math.pi * part))
+    risen = 0.5 * (1.0 - math.cos(math.pi * part))
+    return (1.0 - risen) * start + risen * end
 
 
 def _check(schedule: str, **values: float) -> None:

@@ -3,8 +3,10 @@
 Everything else computes with what it gets: `xp = array_namespace(x)`.
 """
 
-from xpnet.backend._backend import Backend, elementwise
+from xpnet.backend._backend import Backend
+from xpnet.backend._choice import available_backends, get_backend, register_backend, set_backend, use_backend
 from xpnet.backend._cupy import CuPy
+from xpnet.backend._elementwise import elementwise
 from xpnet.backend._numba import compiled_loops
 from xpnet.backend._numpy import NumPy
 from xpnet.backend._random import (
@@ -23,18 +25,13 @@ from xpnet.backend._random import (
 from xpnet.backend._registry import (
     BackendUnavailableError,
     array_namespace,
-    available_backends,
     backend_of,
     find_backend,
-    get_backend,
     known_backends,
     open_backend,
-    register_backend,
-    set_backend,
-    use_backend,
     why_unavailable,
 )
-from xpnet.backend._seams import column_sum, for_blocks, matmul, readable, sum_of_squares, to_host
+from xpnet.backend._seams import column_sum, for_blocks, matmul, readable, row_max, row_sum, sum_of_squares, to_host
 from xpnet.backend._torch import Torch
 
 register_backend("numpy", "numpy", kind=NumPy)
@@ -74,6 +71,8 @@ __all__ = [
     "random_key",
     "readable",
     "register_backend",
+    "row_max",
+    "row_sum",
     "scramble",
     "seed",
     "set_backend",

@@ -1,6 +1,5 @@
 """The backend room's one class: an array library seen through the few operations that may be faster than plain code."""
 
-import functools
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
@@ -9,8 +8,10 @@ import array_api_compat
 import numpy as np
 
 from xpnet._typing import Array
+from xpnet.backend._elementwise import Body, fresh
+from xpnet.backend._random import scramble
+from xpnet.backend._registry import find_backend, open_backend
 
-Body = Callable[..., Any]
 Result = TypeVar("Result")
 
 DTYPES = ("float32", "float64")
@@ -44,7 +45,7 @@ class Backend:
     """Whether two arrays of this library can live on different devices, so that a call has to compare them."""
 
     def __init__(self, name: str, xp: Any, *, device: Any = None, dtype: str = "float32") -> None:
-        if dtype not in DTYPES:
+        if not (isinstance(dtype, str) and dtype in DTYPES):
             raise ValueError(f"dtype: expected one of {', '.join(map(repr, DTYPES))}, got {dtype!r}")
         self.name, self.xp, self.device, self.dtype = name, xp, device, dtype
         self._kept: dict[tuple[Any, ...], Array] = {}
@@ -87,12 +88,13 @@ class Backend:
         Raises
         ------
         TypeError : values of any other kind (objects, text, complex numbers).
+        ValueError : a masked array with masked values.
         """
-        from xpnet.backend._registry import find_backend
-
         origin = find_backend(type(values))
         if origin is not None and origin.name == self.name:
             return self.xp.astype(self._place(values), self.dtype_for(origin.kind(values)), copy=False)
+        if np.ma.is_masked(values):
+            raise ValueError("values: some are masked and so have no value; give them one first: values.filled(0.0)")
         host = np.asarray(values if origin is None else origin.to_host(values))
         kind = {"f": "float", "i": "int", "u": "int", "b": "bool"}.get(host.dtype.kind, str(host.dtype))
         return self._from_host(host, self.dtype_for(kind))
@@ -142,8 +144,6 @@ class Backend:
 
     def at(self, x: Array) -> "Backend":
         """The backend that makes new arrays where `x` lives, and of its type."""
-        from xpnet.backend._registry import open_backend
-
         return open_backend(self.name, device=self.device_of(x), dtype=str(x.dtype).rpartition(".")[2])
 
     # Seams ------------------------------------------------------------------------------------------------------
@@ -163,6 +163,18 @@ class Backend:
         self.matmul(ones, x, self.xp.reshape(out, (1, -1)))
         return out
 
+    def row_max(self, x: Array) -> Array:
+        """The largest of each row, (n, c) -> (n, 1)."""
+        return self.xp.max(x, axis=-1, keepdims=True)
+
+    def row_sum(self, x: Array) -> Array:
+        """Sums over the columns, (n, c) -> (n, 1)."""
+        return self.xp.sum(x, axis=-1, keepdims=True)
+
+    def total(self, x: Array) -> Array:
+        """The sum of all elements of (n, c), as a 0-d array: over the rows first, which uses all of a GPU."""
+        return self.xp.sum(self.column_sum(x))
+
     def sum_of_squares(self, x: Array) -> Array:
         """x · x of a 1-D array, as a 0-d array."""
         product = self.matmul(self.xp.reshape(x, (1, -1)), self.xp.reshape(x, (-1, 1)))
@@ -172,7 +184,7 @@ class Backend:
         """What `@elementwise` runs on this library: `body` itself, or something faster that gives the same numbers."""
 
         def plain(*arguments: Any) -> Any:
-            return _fresh(body(self.xp, *arguments), updates)
+            return fresh(body(self.xp, *arguments), updates)
 
         return self._guard(plain, updates) if guarded else plain
 
@@ -227,7 +239,6 @@ class Backend:
 
     def scrambled(self, n: int, like: Array) -> Array:
         """(1, n) of int32: the mixed element numbers that the counter-based masks start from."""
-        from xpnet.backend._random import scramble
 
         def make(size: int) -> Any:
             return scramble(np.arange(1, size + 1, dtype=np.int32))[None, :]
@@ -241,58 +252,3 @@ class Backend:
         if row is None or row.shape[1] < n:
             row = self._kept[key] = self.xp.asarray(make(n), dtype=dtype, device=device)
         return row[:, :n]
-
-
-def _fresh(result: Any, updates: int) -> Any:
-    """What a body returned beyond the arguments that it updated in place."""
-    if not updates:
-        return result
-    rest = result[updates:] if isinstance(result, tuple) else ()
-    return rest[0] if len(rest) == 1 else rest or None
-
-
-def elementwise(*, updates: int = 0, guarded: bool = False) -> Callable[[Body], Body]:
-    """Makes a chain of element-wise operations one loop or one kernel where the library allows it.
-
-    The decorated `body(xp, first, …)` is written in plain Array API operations. It is called without `xp`, and
-    returns only what is new.
-
-    Rules for a body: its first array has the shape of the result, and the others broadcast to it; its first
-    `updates` arguments are changed by augmented assignment (`m += …`) and returned first, new results follow; no
-    reductions, no shapes, no branches; arithmetic between two scalars is done outside.
-
-    Parameters
-    ----------
-    updates : how many leading arguments are changed in place.
-    guarded : the call takes `guard=`, a 0-d boolean array; where it is false, nothing is changed. Only for bodies
-        with no new results.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> @elementwise(updates=1)
-    ... def descend(xp, weight, gradient, rate):
-    ...     weight -= rate * gradient
-    ...     return weight
-    >>> w = np.asarray([1.0, 2.0])
-    >>> descend(w, np.asarray([10.0, 10.0]), 0.1)
-    >>> w
-    array([0., 1.])
-    """
-
-    def decorate(body: Body) -> Body:
-        compiled: dict[type, Body] = {}
-
-        @functools.wraps(body)
-        def call(first: Array, *rest: Any, **guard: Array) -> Any:
-            run = compiled.get(type(first))
-            if run is None:
-                from xpnet.backend._registry import backend_of
-
-                run = compiled[type(first)] = backend_of(first).compile(body, updates, guarded)
-            return run(first, *rest, **guard)
-
-        vars(call).update(updates=updates, guarded=guarded)
-        return call
-
-    return decorate

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from xpnet._typing import Array
-from xpnet.backend._backend import Backend, Body
+from xpnet.backend._backend import Backend
+from xpnet.backend._elementwise import Body, fresh
 from xpnet.backend._registry import BackendUnavailableError
 
 _ROW = 256
@@ -80,11 +81,7 @@ class CuPy(Backend):
         cupy, xp = self._cupy, self.xp
 
         def fused(*arguments: Any) -> Any:
-            result = body(xp, *arguments)
-            if not updates:
-                return result
-            rest = result[updates:] if isinstance(result, tuple) else ()
-            return rest[0] if len(rest) == 1 else rest or None
+            return fresh(body(xp, *arguments), updates)
 
         def fused_guarded(guard: Array, *arguments: Any) -> None:
             before = [cupy.positive(a) for a in arguments[:updates]]

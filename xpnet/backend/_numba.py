@@ -3,13 +3,12 @@
 import functools
 import importlib.util
 import types
-from collections.abc import Callable
 from importlib import metadata
 from typing import Any
 
 import numpy as np
 
-Body = Callable[..., Any]
+from xpnet.backend._elementwise import Body
 
 SMALLEST = 16_384
 """Elements from which a compiled loop is used; below, NumPy's own calls are quick enough to spare the compilation."""
@@ -64,34 +63,37 @@ def compiled(body: Body, updates: int, plain: Body) -> Body:
 
 
 def _lay_out(arguments: tuple[Any, ...]) -> tuple[list[str], list[Any]] | None:
-    """How each argument is indexed by the loop over (row, column), and the argument reshaped for it.
+    """How the loop indexes each argument, and the argument reshaped for it; None where one does not fit.
 
-    `f` full, `r` one value a column, `c` one value a row, `s` a scalar; None where an argument fits none of these.
+    `f` full, `r` one value a column, `c` one value a row, `s` a scalar. Without `r` and `c` the loop goes over all
+    elements at once, else over (row, column).
     """
     first = arguments[0]
     shape, columns = first.shape, first.shape[-1]
-    rows = first.size // columns
-    layout, operands = [], []
+    layout = []
     for a in arguments:
-        if not isinstance(a, np.ndarray):
+        if not isinstance(a, np.ndarray) or a.size == 1:
             layout.append("s")
-            operands.append(first.dtype.type(a) if isinstance(a, float) else a)
-        elif a.size == 1:
-            layout.append("s")
-            operands.append(a.reshape(())[()])
         elif not (a.flags.c_contiguous and a.dtype.isnative):
             return None
         elif a.shape == shape:
             layout.append("f")
-            operands.append(a.reshape(rows, columns))
         elif a.size == columns == a.shape[-1]:
             layout.append("r")
-            operands.append(a.reshape(columns))
-        elif a.size == rows and a.shape == (*shape[:-1], 1):
+        elif a.shape == (*shape[:-1], 1):
             layout.append("c")
-            operands.append(a.reshape(rows))
         else:
             return None
+    full = (-1, columns) if "r" in layout or "c" in layout else (-1,)
+    operands: list[Any] = []
+    for kind, a in zip(layout, arguments, strict=True):
+        if kind == "s":
+            a = a.reshape(())[()] if isinstance(a, np.ndarray) else first.dtype.type(a) if isinstance(a, float) else a
+        elif kind == "f":
+            a = a if a.ndim == len(full) else a.reshape(full)
+        else:
+            a = a.reshape(-1)
+        operands.append(a)
     return layout, operands
 
 
@@ -129,14 +131,15 @@ def _build(body: Body, layout: list[str], updates: int, n_new: int, scalar: type
 
     arguments = [f"a{i}" for i in range(len(layout))]
     new = [f"n{i}" for i in range(n_new)]
-    index = {"f": "[i, j]", "r": "[j]", "c": "[i]", "s": ""}
-    targets = ", ".join(f"{name}[i, j]" for name in arguments[:updates] + new)
+    by_rows = "r" in layout or "c" in layout
+    index = {"f": "[i, j]" if by_rows else "[i]", "r": "[j]", "c": "[i]", "s": ""}
+    targets = ", ".join(name + index["f"] for name in arguments[:updates] + new)
     values = ", ".join(name + index[kind] for name, kind in zip(arguments, layout, strict=True))
     source = (
         f"def {body.__name__}({', '.join(new + arguments)}):\n"
         f"    for i in range(a0.shape[0]):\n"
-        f"        for j in range(a0.shape[1]):\n"
-        f"            {targets} = inner(xp, {values})\n"
+        + ("        for j in range(a0.shape[1]):\n    " if by_rows else "")
+        + f"        {targets} = inner(xp, {values})\n"
     )
     space = {"inner": inner, "xp": _scalar_namespace()}
     exec(source, space)

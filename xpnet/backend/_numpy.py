@@ -14,7 +14,11 @@ import threadpoolctl
 
 from xpnet._typing import Array
 from xpnet.backend import _numba
-from xpnet.backend._backend import Backend, Body, Result
+from xpnet.backend._backend import Backend, Result
+from xpnet.backend._elementwise import Body
+
+_FEW_COLUMNS = 32
+_KINDS = {"f": "float", "i": "int", "u": "int", "b": "bool"}
 
 
 class NumPy(Backend):
@@ -31,7 +35,7 @@ class NumPy(Backend):
             raise ValueError(f"device: numpy has only 'cpu', got {self.device!r}")
 
     def kind(self, x: Array) -> str:
-        return {"f": "float", "i": "int", "u": "int", "b": "bool"}.get(x.dtype.kind, str(x.dtype))
+        return _KINDS.get(x.dtype.kind) or str(x.dtype)
 
     def _place(self, x: Array) -> Array:
         return x
@@ -50,6 +54,24 @@ class NumPy(Backend):
 
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
         return np.matmul(a, b, out=out)
+
+    def column_sum(self, x: Array, out: Array | None = None) -> Array:
+        return np.matmul(self.ones_row(x.shape[0], x)[0], x, out=out)
+
+    def row_max(self, x: Array) -> Array:
+        """For few columns over a transposed copy: NumPy's loop over a short row costs more than the row."""
+        if x.shape[1] > _FEW_COLUMNS:
+            return np.max(x, axis=1, keepdims=True)
+        return np.maximum.reduce(np.ascontiguousarray(x.T), axis=0)[:, None]
+
+    def row_sum(self, x: Array) -> Array:
+        return np.matmul(x, self.ones_row(x.shape[1], x).T)
+
+    def total(self, x: Array) -> Array:
+        return np.add.reduce(x, axis=None)
+
+    def sum_of_squares(self, x: Array) -> Array:
+        return np.dot(x, x)
 
     def compile(self, body: Body, updates: int, guarded: bool) -> Body:
         plain = super().compile(body, updates, False)

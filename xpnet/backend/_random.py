@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from xpnet._typing import Array, Shape
-from xpnet.backend._backend import elementwise
+from xpnet.backend._elementwise import elementwise
 
 Key: TypeAlias = tuple[int, int]
 Generator: TypeAlias = np.random.Generator

@@ -1,15 +1,16 @@
-"""Which array libraries there are, which one makes new arrays, and which one an array belongs to."""
+"""Which array libraries there are, and which one an array belongs to."""
 
-import contextlib
+from __future__ import annotations
+
 import difflib
 import importlib
-from collections.abc import Iterator
-from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xpnet._typing import Array
-from xpnet.backend._backend import Backend
+
+if TYPE_CHECKING:
+    from xpnet.backend._backend import Backend
 
 
 class BackendUnavailableError(RuntimeError):
@@ -17,7 +18,9 @@ class BackendUnavailableError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class _Entry:
+class Entry:
+    """What is known of a backend before its library is imported."""
+
     name: str
     namespace: str
     library: str
@@ -25,65 +28,30 @@ class _Entry:
     install: str
 
 
-_entries: dict[str, _Entry] = {}
+_entries: dict[str, Entry] = {}
 _opened: dict[tuple[str, str, str], Backend] = {}
 _by_type: dict[type, Backend | None] = {}
-_default: Backend | None = None
-_override: ContextVar[Backend | None] = ContextVar("xpnet_backend", default=None)
 
 
-def register_backend(
-    name: str,
-    namespace: str,
-    *,
-    library: str | None = None,
-    kind: type[Backend] = Backend,
-    install: str | None = None,
-) -> None:
-    """Makes an array library known under a name, for `set_backend` and for arrays that meet xpnet's functions.
-
-    Parameters
-    ----------
-    name : the name for `set_backend`.
-    namespace : import path of the library's Array API namespace, such as `"array_api_compat.torch"`.
-    library : the package that its array type comes from; the first part of `namespace` if not given.
-    kind : a subclass of `Backend` with faster seams.
-    install : the line that installs the library, for the error when it is missing.
+def add(entry: Entry) -> None:
+    """Makes a backend known.
 
     Raises
     ------
-    ValueError : the name is taken by another library.
-
-    Examples
-    --------
-    >>> register_backend("array_api_strict", "array_api_strict")
-    >>> "array_api_strict" in available_backends()
-    True
+    ValueError : its name stands for another one already.
     """
-    library = library or namespace.partition(".")[0]
-    entry = _Entry(name, namespace, library, kind, install or f"pip install {library.replace('_', '-')}")
-    known = _entries.get(name)
-    if known is not None and known.library != library:
-        raise ValueError(f"register_backend: {name!r} already stands for {known.library}, not {library}")
-    if known is None:
-        _entries[name] = entry
-        _by_type.clear()
+    known = _entries.setdefault(entry.name, entry)
+    if (known.namespace, known.library, known.kind) != (entry.namespace, entry.library, entry.kind):
+        raise ValueError(
+            f"register_backend: {entry.name!r} already stands for {known.namespace} ({known.kind.__name__}), "
+            f"not {entry.namespace} ({entry.kind.__name__})"
+        )
+    _by_type.clear()
 
 
 def known_backends() -> tuple[str, ...]:
     """The names of all registered backends, usable here or not."""
     return tuple(_entries)
-
-
-def available_backends() -> tuple[str, ...]:
-    """The names of the backends that can be used on this machine, now.
-
-    Examples
-    --------
-    >>> "numpy" in available_backends()
-    True
-    """
-    return tuple(name for name in _entries if why_unavailable(name) is None)
 
 
 def why_unavailable(name: str) -> str | None:
@@ -113,7 +81,7 @@ def open_backend(name: str, *, device: Any = None, dtype: str = "float32") -> Ba
     return found
 
 
-def _entry(name: str) -> _Entry:
+def _entry(name: str) -> Entry:
     if name in _entries:
         return _entries[name]
     close = difflib.get_close_matches(str(name), _entries, n=1)
@@ -121,10 +89,10 @@ def _entry(name: str) -> _Entry:
     raise ValueError(f"unknown backend {name!r}: known are {', '.join(map(repr, _entries))}{hint}")
 
 
-def _import(entry: _Entry) -> Any:
+def _import(entry: Entry) -> Any:
     try:
         return importlib.import_module(entry.namespace)
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # OSError: a shared library that it loads is missing
         raise BackendUnavailableError(
             f"backend {entry.name!r} needs {entry.library}, which cannot be imported ({error}): {entry.install}"
         ) from error
@@ -146,65 +114,6 @@ def _not_writable(backend: Backend) -> BackendUnavailableError:
     return BackendUnavailableError(
         f"backend {backend.name!r}: its arrays cannot be written in place through a view, which xpnet's optimizers need"
     )
-
-
-def set_backend(name: str, *, device: Any = None, dtype: str = "float32") -> Backend:
-    """Chooses where new arrays (parameters, batches) are made, for the whole process.
-
-    Functions never ask for it: they run wherever their arguments live.
-
-    Parameters
-    ----------
-    name : `"numpy"`, `"cupy"`, `"torch"`, `"array_api_strict"`, or a name given to `register_backend`.
-    device : the library's own name for a device (CuPy: a number; PyTorch: `"cuda:1"`); None is its default.
-    dtype : `"float32"` or, for gradient checks, `"float64"`.
-
-    Returns
-    -------
-    The chosen backend.
-
-    Raises
-    ------
-    ValueError : an unknown name, device or type.
-    BackendUnavailableError : the library is missing or finds no usable GPU; the message says what mends it.
-
-    Examples
-    --------
-    >>> set_backend("numpy")
-    Backend('numpy', device=None, dtype='float32')
-    """
-    global _default
-    _default = open_backend(name, device=device, dtype=dtype)
-    return _default
-
-
-def get_backend() -> Backend:
-    """The backend that makes new arrays here and now: NumPy until `set_backend` or `use_backend` say otherwise.
-
-    Examples
-    --------
-    >>> get_backend().name
-    'numpy'
-    """
-    return _override.get() or _default or open_backend("numpy")
-
-
-@contextlib.contextmanager
-def use_backend(name: str | Backend, *, device: Any = None, dtype: str = "float32") -> Iterator[Backend]:
-    """Like `set_backend`, but only inside a `with` block, and only in this thread or task.
-
-    Examples
-    --------
-    >>> with use_backend("numpy", dtype="float64") as backend:
-    ...     backend.asarray([1.0]).dtype
-    dtype('float64')
-    """
-    backend = name if isinstance(name, Backend) else open_backend(name, device=device, dtype=dtype)
-    token = _override.set(backend)
-    try:
-        yield backend
-    finally:
-        _override.reset(token)
 
 
 def find_backend(kind: type) -> Backend | None:
@@ -238,7 +147,7 @@ def backend_of(*arrays: Array) -> Backend:
         if backend.has_devices and backend.device_of(other) != backend.device_of(first):
             raise ValueError(
                 f"{backend.name} arrays on {backend.device_of(first)} and {backend.device_of(other)} meet in one "
-                "call; move one of them first: get_backend().asarray(array)"
+                f"call; move one of them first: xpnet.set_backend({backend.name!r}, device=...).asarray(array)"
             )
     return backend
 

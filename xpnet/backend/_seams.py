@@ -21,6 +21,16 @@ def column_sum(x: Array, out: Array | None = None) -> Array:
     return backend_of(x).column_sum(x, out)
 
 
+def row_max(x: Array) -> Array:
+    """The largest of each row, (n, c) -> (n, 1)."""
+    return backend_of(x).row_max(x)
+
+
+def row_sum(x: Array) -> Array:
+    """Sums over the columns, (n, c) -> (n, 1); on NumPy a product, which is several times faster for few columns."""
+    return backend_of(x).row_sum(x)
+
+
 def sum_of_squares(x: Array) -> Array:
     """x · x of a 1-D array, as a 0-d array."""
     return backend_of(x).sum_of_squares(x)

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from xpnet._typing import Array
 from xpnet.backend import checked_seed, get_backend
-from xpnet.data._source import open_source
+from xpnet.data._source import Rows, open_source
 
 _WINDOW = 32
 """Batches read together and shuffled in memory, where the data can only be sliced."""
@@ -64,7 +64,7 @@ class Batches:
         for first in range(0, len(starts), _WINDOW):
             slices = [slice(int(s), int(s) + self.size) for s in starts[first : first + _WINDOW]]
             x, t = (
-                np.concatenate([pair[i] for pair in left] + [np.asarray(source.rows(rows)) for rows in slices])
+                np.concatenate([pair[i] for pair in left] + [source.host_rows(rows) for rows in slices])
                 for i, source in enumerate((self._x, self._t))
             )
             order = random.permutation(len(x))
@@ -112,7 +112,7 @@ def batches(x: Any, t: Any, size: int, seed: int = 0, *, shuffle: bool = True, d
     return Batches(x, t, size, seed, shuffle=shuffle, drop_last=drop_last)
 
 
-def check_inputs(name: str, x: NDArray[Any]) -> None:
+def check_inputs(name: str, x: NDArray[Any], rows: Rows) -> None:
     """Inputs are floating-point and finite.
 
     Raises
@@ -122,10 +122,10 @@ def check_inputs(name: str, x: NDArray[Any]) -> None:
     if x.dtype.kind != "f":
         hint = "; convert and scale them first, as in x.astype('float32') / 255" if x.dtype.kind in "iub" else ""
         raise TypeError(f"{name}: expected floating-point inputs, got {x.dtype}{hint}")
-    _check_finite(name, x)
+    _check_finite(name, x, rows)
 
 
-def check_targets(name: str, t: NDArray[Any]) -> None:
+def check_targets(name: str, t: NDArray[Any], rows: Rows) -> None:
     """Targets are finite numbers, or labels from 0.
 
     Raises
@@ -135,16 +135,22 @@ def check_targets(name: str, t: NDArray[Any]) -> None:
     if t.dtype.kind not in "fiub":
         raise TypeError(f"{name}: expected integer labels or floating-point targets, got {t.dtype}")
     if t.dtype.kind == "f":
-        _check_finite(name, t)
+        _check_finite(name, t, rows)
     elif t.ndim == 1 and t.dtype.kind == "i" and t.size and t.min() < 0:
-        raise ValueError(f"{name}: labels count from 0, got {t.min()} in row {int(t.argmin())}")
+        raise ValueError(f"{name}: labels count from 0, got {t.min()} in row {_row(rows, t.argmin())}")
 
 
-def _check_finite(name: str, values: NDArray[Any]) -> None:
+def _check_finite(name: str, values: NDArray[Any], rows: Rows) -> None:
     finite = np.isfinite(values)
     if not finite.all():
-        where = tuple(int(i) for i in np.argwhere(~finite)[0])
+        first, *rest = np.argwhere(~finite)[0]
+        where = (_row(rows, first), *map(int, rest))
         count = values.size - int(finite.sum())
         raise ValueError(
-            f"{name}: {count} of {values.size} values are not finite; the first is {values[where]} at {where}"
+            f"{name}: {count} of {values.size} values are not finite; the first is {values[first, *rest]} at {where}"
         )
+
+
+def _row(rows: Rows, i: int | np.integer[Any]) -> int:
+    """The number in the whole data of the i-th of these rows."""
+    return int(rows.start + i if isinstance(rows, slice) else rows[i])

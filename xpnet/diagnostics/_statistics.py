@@ -37,8 +37,10 @@ def layer_outputs(model: Layer, x: Any, *, training: bool = False) -> dict[str, 
 
     with use_backend(model.backend) as backend:
         buffers = {path: backend.copy(buffer.data) for path, buffer in model.buffers().items()}
-        with observe(model, on_forward=keep):
-            model.forward(backend.asarray(x), training=training)
-        for path, buffer in model.buffers().items():
-            buffer.data[...] = buffers[path]
+        try:
+            with observe(model, on_forward=keep):
+                model.forward(backend.asarray(x), training=training)
+        finally:
+            for path, buffer in model.buffers().items():
+                buffer.data[...] = buffers[path]
     return found

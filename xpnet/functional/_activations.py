@@ -18,7 +18,7 @@ def _value_and_pullback(
     y = value(x, *constants)
 
     def pullback(dy: Array) -> Array:
-        check_gradient(name, dy, y.shape)
+        check_gradient(name, dy, y.shape, y)
         return derivative(dy, x, y, *constants)
 
     return y, pullback
@@ -108,7 +108,7 @@ def leaky_relu(x: Array, slope: float = 0.01) -> tuple[Array, Pullback]:
     ----------
     A. Maas, A. Hannun, A. Ng, "Rectifier nonlinearities improve neural network acoustic models", ICML 2013.
     """
-    return _value_and_pullback("leaky_relu", x, _leaky_relu, _dleaky_relu, slope)
+    return _value_and_pullback("leaky_relu", x, _leaky_relu, _dleaky_relu, float(slope))
 
 
 @elementwise()

@@ -29,15 +29,19 @@ def check_floats(function: str, **arrays: Array | None) -> None:
             )
 
 
-def check_gradient(function: str, dy: Array, shape: Shape) -> None:
-    """The gradient given to a pullback has the shape of the value.
+def check_gradient(function: str, dy: Array, shape: Shape, like: Array) -> None:
+    """The gradient given to a pullback has the shape of the value, and the library, device and type of `like`.
 
     Raises
     ------
     ValueError : it has another shape; nothing is broadcast.
+    TypeError : it is of another library or type; nothing is converted.
     """
+    backend_of(like, dy)
     if dy.shape != shape:
         raise ValueError(f"{function}: the pullback expects dy of shape {tuple(shape)}, got {tuple(dy.shape)}")
+    if dy.dtype != like.dtype:
+        raise TypeError(f"{function}: the pullback expects dy of {like.dtype}, got {dy.dtype}")
 
 
 def check_features(function: str, x: Array, features: int) -> None:

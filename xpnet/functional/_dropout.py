@@ -10,7 +10,7 @@ from xpnet.functional._checks import check_floats, check_gradient
 def _drop(
     xp: Any, x: Array, row: Array, column: Array, key: Array, salt: int, pepper: int, threshold: int, scale: float
 ) -> tuple[Array, Array]:
-    """Keeps an element where 31 bits, hashed from step, row and column, are below the threshold.
+    """Keeps an element where 31 bits, hashed from step, row and column, are at most the threshold.
 
     `row`, `column` and `key` (the step) are already mixed numbers. Row and column are mixed once more with the step
     and the layer's salts, and meet in one product: three passes over the whole array, the rest over a row and a column.
@@ -20,7 +20,7 @@ def _drop(
     c = (column + key) * pepper
     c = c ^ ((c >> 15) & 0x1FFFF)
     bits = ((r ^ c) * (r * -1640531527 | 1)) & 0x7FFFFFFF
-    mask = xp.astype(bits < threshold, x.dtype) * scale
+    mask = xp.astype(bits <= threshold, x.dtype) * scale
     return x * mask, mask
 
 
@@ -65,7 +65,7 @@ def dropout(x: Array, rate: float, key: Key, step: Array) -> tuple[Array, Pullba
     """
     xp = array_namespace(x, step)
     check_floats("dropout", x=x)
-    check_rate(rate)
+    rate = check_rate(rate)
     if x.ndim < 1:
         raise ValueError("dropout: expected x with at least one axis, got a 0-d array")
     columns = x.shape[-1]
@@ -78,20 +78,20 @@ def dropout(x: Array, rate: float, key: Key, step: Array) -> tuple[Array, Pullba
         backend.scrambled(columns, x),
         scramble(xp.reshape(step, (1, 1))),
         *key,
-        min(round((1.0 - rate) * 2**31), 2**31 - 1),
+        round((1.0 - rate) * 2**31) - 1,
         1.0 / (1.0 - rate),
     )
     mask = xp.reshape(mask, x.shape)  # (n, features) -> (..., features)
 
     def pullback(dy: Array) -> Array:
-        check_gradient("dropout", dy, x.shape)
+        check_gradient("dropout", dy, mask.shape, mask)
         return dy * mask
 
     return xp.reshape(y, x.shape), pullback
 
 
-def check_rate(rate: float) -> None:
-    """A probability of dropping: from 0, below 1.
+def check_rate(rate: float) -> float:
+    """A probability of dropping, from 0 and below 1, as a Python float.
 
     Raises
     ------
@@ -99,3 +99,4 @@ def check_rate(rate: float) -> None:
     """
     if not (math.isfinite(rate) and 0.0 <= rate < 1.0):
         raise ValueError(f"dropout: expected 0 <= rate < 1, got {rate!r}")
+    return float(rate)

@@ -1,5 +1,5 @@
 from xpnet._typing import Array, Pullback
-from xpnet.backend import array_namespace, column_sum, matmul
+from xpnet.backend import backend_of
 from xpnet.functional._checks import check_features, check_floats, check_gradient
 
 
@@ -41,7 +41,8 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, P
     D. Rumelhart, G. Hinton, R. Williams, "Learning representations by back-propagating errors", Nature 323 (1986).
     Variant: rows are examples, so the weight is (inputs, outputs), the transpose of PyTorch's.
     """
-    xp = array_namespace(x, weight, bias)
+    backend = backend_of(x, weight, bias)
+    xp = backend.xp
     check_floats("linear", x=x, weight=weight, bias=bias)
     if weight.ndim != 2 or (bias is not None and bias.shape != (weight.shape[1],)):
         raise ValueError(
@@ -50,19 +51,20 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, P
         )
     check_features("linear", x, weight.shape[0])
     rows = x if x.ndim == 2 else xp.reshape(x, (-1, x.shape[-1]))  # (..., inputs) -> (n, inputs)
-    y = matmul(rows, weight)
+    y = backend.matmul(rows, weight)
     if bias is not None:
         y += bias
-    y = y if x.ndim == 2 else xp.reshape(y, (*x.shape[:-1], y.shape[-1]))  # (n, outputs) -> (..., outputs)
+    shape = (*x.shape[:-1], y.shape[-1])
+    y = y if x.ndim == 2 else xp.reshape(y, shape)  # (n, outputs) -> (..., outputs)
 
     def pullback(
         dy: Array, *, input_gradient: bool = True, out: tuple[Array | None, Array | None] = (None, None)
     ) -> tuple[Array | None, Array, Array | None]:
-        check_gradient("linear", dy, y.shape)
+        check_gradient("linear", dy, shape, weight)
         dy = dy if dy.ndim == 2 else xp.reshape(dy, (-1, dy.shape[-1]))  # (..., outputs) -> (n, outputs)
-        dx = xp.reshape(matmul(dy, weight.T), x.shape) if input_gradient else None
-        dweight = matmul(rows.T, dy, out[0])
-        dbias = None if bias is None else column_sum(dy, out[1])
+        dx = xp.reshape(backend.matmul(dy, weight.T), x.shape) if input_gradient else None
+        dweight = backend.matmul(rows.T, dy, out[0])
+        dbias = None if bias is None else backend.column_sum(dy, out[1])
         return dx, dweight, dbias
 
     return y, pullback

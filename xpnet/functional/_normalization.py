@@ -83,25 +83,26 @@ def batch_norm(
         raise ValueError(
             f"batch_norm: expected at least 2 rows to take a variance of, got {n} (shape {tuple(x.shape)})"
         )
+    shape = x.shape
     mean = column_sum(rows) / n
     centered, squares = _center(rows, mean)
     variance = column_sum(squares) / n
-    inverse = 1.0 / xp.sqrt(variance + eps)
+    inverse = 1.0 / xp.sqrt(variance + float(eps))
     normalized, y = _scale(centered, inverse, weight, bias)
 
     def pullback(
         dy: Array, *, input_gradient: bool = True, out: tuple[Array | None, Array | None] = (None, None)
     ) -> tuple[Array | None, Array, Array]:
-        check_gradient("batch_norm", dy, x.shape)
+        check_gradient("batch_norm", dy, shape, weight)
         dy = xp.reshape(dy, (-1, dy.shape[-1]))  # (..., features) -> (n, features)
         dweight = column_sum(_multiply(dy, normalized), out[0])
         dbias = column_sum(dy, out[1])
         if not input_gradient:
             return None, dweight, dbias
         dx = _dx(dy, normalized, dbias / n, dweight / n, weight * inverse)
-        return xp.reshape(dx, x.shape), dweight, dbias
+        return xp.reshape(dx, shape), dweight, dbias
 
-    return xp.reshape(y, x.shape), pullback, (mean, variance)
+    return xp.reshape(y, shape), pullback, (mean, variance)
 
 
 def batch_norm_inference(
@@ -142,14 +143,14 @@ def batch_norm_inference(
     xp = array_namespace(x, weight, bias, mean, variance)
     _check("batch_norm_inference", x, weight, bias, eps, mean=mean, variance=variance)
     rows = xp.reshape(x, (-1, x.shape[-1]))  # (..., features) -> (n, features)
-    inverse = 1.0 / xp.sqrt(variance + eps)
+    inverse = 1.0 / xp.sqrt(variance + float(eps))
     scale = weight * inverse
     y = xp.reshape(rows * scale + (bias - mean * scale), x.shape)
 
     def pullback(
         dy: Array, *, input_gradient: bool = True, out: tuple[Array | None, Array | None] = (None, None)
     ) -> tuple[Array | None, Array, Array]:
-        check_gradient("batch_norm_inference", dy, x.shape)
+        check_gradient("batch_norm_inference", dy, x.shape, weight)
         dx = dy * scale if input_gradient else None
         dy = xp.reshape(dy, (-1, dy.shape[-1]))  # (..., features) -> (n, features)
         dweight = column_sum(_multiply(dy, (rows - mean) * inverse), out[0])

@@ -60,7 +60,7 @@ def softmax(x: Array) -> tuple[Array, Pullback]:
     y = exponentials / total
 
     def pullback(dy: Array) -> Array:
-        check_gradient("softmax", dy, y.shape)
+        check_gradient("softmax", dy, y.shape, y)
         return _dsoftmax(dy, y, xp.sum(dy * y, axis=-1, keepdims=True))
 
     return y, pullback
@@ -100,7 +100,7 @@ def log_softmax(x: Array) -> tuple[Array, Pullback]:
     y = shifted - xp.log(total)
 
     def pullback(dy: Array) -> Array:
-        check_gradient("log_softmax", dy, y.shape)
+        check_gradient("log_softmax", dy, y.shape, y)
         return _dlog_softmax(dy, y, xp.sum(dy, axis=-1, keepdims=True))
 
     return y, pullback

@@ -49,6 +49,8 @@ def save_weights(model: Layer, path: str | PathLike[str]) -> None:
     try:
         safetensors.numpy.save_file(tensors, part, metadata={"format": "pt"})
         os.replace(part, path)
+    except safetensors.SafetensorError as error:
+        raise OSError(f"save_weights: {path} cannot be written ({error})") from error
     finally:
         part.unlink(missing_ok=True)
 

@@ -3,13 +3,17 @@ from typing import ClassVar, final
 
 from xpnet._typing import Array, Pullback, Shape
 from xpnet.backend import array_namespace
+from xpnet.functional import check_gradient
 from xpnet.layers._layer import Layer, Member, located
+from xpnet.layers._parameter import Parameter
 from xpnet.layers._shape import Identity
 
 
 def _named(container: str, children: tuple[Layer, ...], named_children: dict[str, Layer]) -> dict[str, Layer]:
     """Children by name: positional ones are counted from 0."""
     found = {str(i): child for i, child in enumerate(children)} | named_children
+    if len(found) < len(children) + len(named_children):
+        raise ValueError(f"{container}: the names 0 to {len(children) - 1} are those of the children without names")
     for name, child in found.items():
         if not isinstance(child, Layer):
             raise TypeError(f"{container}: child {name!r} must be a layer, got {type(child).__name__}")
@@ -152,6 +156,7 @@ class Residual(Layer):
         self._check_shapes(values[0].shape, values[1].shape)
 
         def pullback(dy: Array, *, input_gradient: bool = False) -> Array | None:
+            check_gradient("Residual", dy, values[0].shape, values[0])
             dbody, dshortcut = (pull(dy, input_gradient=input_gradient) for pull in pullbacks)
             return dbody + dshortcut if input_gradient else None
 
@@ -202,8 +207,10 @@ class Concat(Layer):
     def forward(self, x: Array, *, training: bool = True) -> tuple[Array, Pullback]:
         values, pullbacks = _side_by_side(self.children, x, training)
         self._joined([tuple(value.shape) for value in values])
+        y = array_namespace(x).concat(values, axis=-1)
 
         def pullback(dy: Array, *, input_gradient: bool = False) -> Array | None:
+            check_gradient("Concat", dy, y.shape, y)
             dx, start = None, 0
             for value, pull in zip(values, pullbacks, strict=True):
                 stop = start + value.shape[-1]
@@ -212,14 +219,15 @@ class Concat(Layer):
                 start = stop
             return dx
 
-        return array_namespace(x).concat(values, axis=-1), pullback
+        return y, pullback
 
 
 @final
 class Frozen(Layer):
     """A layer that is not trained: it runs in inference mode, and optimizers do not see its parameters.
 
-    Its state is saved and loaded as if it were not frozen, under the same paths.
+    Its state is saved and loaded as if it were not frozen, under the same paths. Gradients pass through it to what
+    lies before and leave those of its parameters alone, so the same layer may be trained elsewhere.
 
     Examples
     --------
@@ -233,6 +241,7 @@ class Frozen(Layer):
 
     def __init__(self, layer: Layer) -> None:
         self.children = _named("Frozen", (), {"": layer})
+        self._held = [tensor for tensor in layer.tensors().values() if isinstance(tensor, Parameter)]
 
     def __repr__(self) -> str:
         return f"Frozen({self.children['']!r})"
@@ -250,6 +259,15 @@ class Frozen(Layer):
         y, pull = self.children[""].forward(x, training=False)
 
         def pullback(dy: Array, *, input_gradient: bool = False) -> Array | None:
-            return pull(dy, input_gradient=True) if input_gradient else None
+            if not input_gradient:
+                return None
+            before = [(parameter, parameter.grad, parameter.stale) for parameter in self._held]
+            for parameter in self._held:
+                parameter.grad, parameter.stale = None, True
+            try:
+                return pull(dy, input_gradient=True)
+            finally:
+                for parameter, grad, stale in before:
+                    parameter.grad, parameter.stale = grad, stale
 
         return y, pullback

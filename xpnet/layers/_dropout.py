@@ -35,8 +35,7 @@ class Dropout(Layer):
     """
 
     def __init__(self, rate: float) -> None:
-        check_rate(rate)
-        self.rate = rate
+        self.rate = check_rate(rate)
         self.key = next_key()
         self._step: Array | None = None
 

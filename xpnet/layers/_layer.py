@@ -101,6 +101,7 @@ class Layer(ABC):
         Raises
         ------
         ValueError : names are missing or unexpected, or shapes differ; nothing is changed then.
+        TypeError : values that are not floating-point; nothing is changed then.
         """
         tensors = self.tensors()
         check_names_and_shapes(
@@ -109,6 +110,11 @@ class Layer(ABC):
             {path: tuple(tensor.data.shape) for path, tensor in tensors.items()},
         )
         new = {path: self.backend.asarray(values) for path, values in state.items()}
+        wrong = [
+            f"{path} is {values.dtype}" for path, values in state.items() if new[path].dtype != tensors[path].data.dtype
+        ]
+        if wrong:
+            raise TypeError(f"load_state: expected floating-point values, but {', '.join(wrong)}; nothing was changed")
         for path, tensor in tensors.items():
             tensor.data[...] = new[path]
 
@@ -178,5 +184,6 @@ def located(name: str, call: Callable[..., Result], *arguments: Any, **options: 
         known = vars(error)
         known.setdefault("message", str(error))
         known["path"] = ".".join(part for part in (name, known.get("path", "")) if part)
-        error.args = (f"layer {known['path']!r}: {known['message']}",)
+        if known["path"]:
+            error.args = (f"layer {known['path']!r}: {known['message']}",)
         raise

@@ -2,6 +2,7 @@ from typing import final
 
 from xpnet import functional as F
 from xpnet._typing import Array, Pullback, Shape
+from xpnet.backend import array_namespace
 from xpnet.initializers import Initializer, he_normal, zeros
 from xpnet.layers._checks import check_count
 from xpnet.layers._layer import Layer
@@ -41,8 +42,8 @@ class Linear(Layer):
     def __init__(self, inputs: int, outputs: int, *, bias: bool = True, weight: Initializer = he_normal) -> None:
         self.inputs = check_count("Linear", "inputs", inputs)
         self.outputs = check_count("Linear", "outputs", outputs)
-        self.weight = new_parameter((inputs, outputs), weight, torch_axes=(1, 0))
-        self.bias = new_parameter((outputs,), zeros, decay=False) if bias else None
+        self.weight = new_parameter((self.inputs, self.outputs), weight, torch_axes=(1, 0))
+        self.bias = new_parameter((self.outputs,), zeros, decay=False) if bias else None
 
     def __repr__(self) -> str:
         return f"Linear({self.inputs}, {self.outputs}{'' if self.bias else ', bias=False'})"
@@ -55,6 +56,7 @@ class Linear(Layer):
 
     def forward(self, x: Array, *, training: bool = True) -> tuple[Array, Pullback]:
         weight, bias = self.weight, self.bias
+        array_namespace(x)
         self.output_shape(x.shape)
         y, pull = F.linear(x, weight.data, None if bias is None else bias.data)
 

@@ -3,7 +3,7 @@ from typing import Any, final
 
 from xpnet import functional as F
 from xpnet._typing import Array, Pullback, Shape
-from xpnet.backend import elementwise, get_backend
+from xpnet.backend import array_namespace, elementwise, get_backend
 from xpnet.initializers import zeros
 from xpnet.layers._checks import check_count
 from xpnet.layers._layer import Layer
@@ -57,12 +57,12 @@ class BatchNorm(Layer):
             raise ValueError(f"BatchNorm: momentum must be above 0 and at most 1, got {momentum!r}")
         if not (math.isfinite(eps) and eps > 0.0):
             raise ValueError(f"BatchNorm: eps must be above 0, got {eps!r}")
-        self.momentum, self.eps = momentum, eps
+        self.momentum, self.eps = float(momentum), float(eps)
         backend = get_backend()
-        self.weight = Parameter(backend.zeros((features,)) + 1.0, decay=False)
-        self.bias = new_parameter((features,), zeros, decay=False)
-        self.running_mean = Buffer(backend.zeros((features,)))
-        self.running_var = Buffer(backend.zeros((features,)) + 1.0)
+        self.weight = Parameter(backend.zeros((self.features,)) + 1.0, decay=False)
+        self.bias = new_parameter((self.features,), zeros, decay=False)
+        self.running_mean = Buffer(backend.zeros((self.features,)))
+        self.running_var = Buffer(backend.zeros((self.features,)) + 1.0)
 
     def __repr__(self) -> str:
         return f"BatchNorm({self.features})"
@@ -75,6 +75,7 @@ class BatchNorm(Layer):
         return tuple(input_shape)
 
     def forward(self, x: Array, *, training: bool = True) -> tuple[Array, Pullback]:
+        array_namespace(x)
         self.output_shape(x.shape)
         weight, bias = self.weight, self.bias
         mean, variance = self.running_mean.data, self.running_var.data

@@ -32,13 +32,16 @@ def observe(
     1 (3, 4)
     """
     watched = {path: layer for path, layer in ({"": model} | model.layers()).items() if not _children(layer)}
+    before = [(layer, vars(layer).get("forward")) for layer in watched.values()]
     for path, layer in watched.items():
         vars(layer)["forward"] = _watching(path, layer, on_forward, on_backward)
     try:
         yield
     finally:
-        for layer in watched.values():
+        for layer, forward in before:
             del vars(layer)["forward"]
+            if forward is not None:  # that of a block around this one
+                vars(layer)["forward"] = forward
 
 
 def _children(layer: Layer) -> list[Layer]:

@@ -3,6 +3,7 @@ from typing import final
 
 from xpnet._typing import Array, Pullback, Shape
 from xpnet.backend import array_namespace
+from xpnet.functional import check_gradient
 from xpnet.layers._layer import Layer
 
 
@@ -26,6 +27,7 @@ class Identity(Layer):
         array_namespace(x)
 
         def pullback(dy: Array, *, input_gradient: bool = False) -> Array | None:
+            check_gradient("Identity", dy, x.shape, x)
             return dy if input_gradient else None
 
         return x, pullback
@@ -54,6 +56,7 @@ class Flatten(Layer):
         y = xp.reshape(x, self.output_shape(x.shape))  # (n, ...) -> (n, features)
 
         def pullback(dy: Array, *, input_gradient: bool = False) -> Array | None:
+            check_gradient("Flatten", dy, y.shape, y)
             return xp.reshape(dy, x.shape) if input_gradient else None  # (n, features) -> (n, ...)
 
         return y, pullback

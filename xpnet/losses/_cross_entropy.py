@@ -1,7 +1,7 @@
 from typing import Any
 
 from xpnet._typing import Array, Pullback
-from xpnet.backend import array_namespace, backend_of, elementwise, readable
+from xpnet.backend import array_namespace, backend_of, elementwise, readable, row_max, row_sum
 from xpnet.functional import check_floats
 from xpnet.losses._checks import check_batch, check_pair, check_range, example_weights
 from xpnet.losses._reduction import loss_and_pullback
@@ -15,13 +15,16 @@ def _shifted_exp(xp: Any, y: Array, largest: Array) -> tuple[Array, Array]:
 
 @elementwise()
 def _against_labels(
-    xp: Any, shifted: Array, exponentials: Array, total: Array, labels: Array, numbers: Array, last: int, weight: Any
+    xp: Any, shifted: Array, exponentials: Array, total: Array, labels: Array, numbers: Array, weight: Any
 ) -> tuple[Array, Array]:
-    """A label that is no class makes its weight NaN: on a device, nobody can look and raise."""
-    is_class = xp.astype((labels >= 0) & (labels <= last), shifted.dtype)
-    counted = weight + 0.0 / is_class
     hit = xp.astype(labels == numbers, shifted.dtype)
-    return hit * (xp.log(total) - shifted) * counted, (exponentials / total - hit) * counted
+    return hit * (xp.log(total) - shifted) * weight, (exponentials / total - hit) * weight
+
+
+@elementwise()
+def _total_of_classes(xp: Any, total: Array, labels: Array, last: int) -> Array:
+    """NaN where a label is no class: on a device, nobody can look and raise."""
+    return total + 0.0 / xp.astype((labels >= 0) & (labels <= last), total.dtype)
 
 
 @elementwise()
@@ -74,13 +77,16 @@ def softmax_cross_entropy(y: Array, t: Array, weights: Array | None = None) -> t
         raise ValueError(f"{name}: expected outputs (n, classes), got shape {tuple(y.shape)}")
     labelled = _check_targets(name, xp, y, t)
     weight = example_weights(name, weights, y)
-    shifted, exponentials = _shifted_exp(y, xp.max(y, axis=-1, keepdims=True))
-    total = xp.sum(exponentials, axis=-1, keepdims=True)
+    shifted, exponentials = _shifted_exp(y, row_max(y))
+    total = row_sum(exponentials)
     if labelled:
         classes = y.shape[1]
         numbers = backend_of(y).indices(classes, y)
-        labels = xp.reshape(t, (-1, 1))  # (n,) -> (n, 1)
-        parts = _against_labels(shifted, exponentials, total, labels, numbers, classes - 1, weight)
+        labels = xp.astype(t, xp.int64, copy=False)  # a narrow type cannot hold the number of classes
+        labels = xp.reshape(labels, (-1, 1))  # (n,) -> (n, 1)
+        if not readable(labels):
+            total = _total_of_classes(total, labels, classes - 1)
+        parts = _against_labels(shifted, exponentials, total, labels, numbers, weight)
     else:
         parts = _against_probabilities(shifted, exponentials, total, t, weight)
     return loss_and_pullback(*parts)

@@ -1,12 +1,12 @@
 from xpnet._typing import Array, Pullback
-from xpnet.backend import array_namespace, column_sum
+from xpnet.backend import backend_of
 
 
 def loss_and_pullback(values: Array, gradient: Array) -> tuple[Array, Pullback]:
     """The sum of all elements' (weighted) losses, and the pullback that hands out the gradient kept beside them."""
-    xp = array_namespace(values)
-    rows = values if values.ndim == 2 else xp.reshape(values, (-1, values.shape[-1]))  # (n, ..., c) -> (m, c)
-    loss = xp.sum(column_sum(rows))
+    backend = backend_of(values)
+    rows = values if values.ndim == 2 else backend.xp.reshape(values, (-1, values.shape[-1]))  # (n, ..., c) -> (m, c)
+    loss = backend.total(rows)
 
     def pullback(dloss: Array | float | None = None) -> Array:
         return gradient if dloss is None else gradient * dloss

@@ -145,6 +145,7 @@ def huber(y: Array, t: Array, weights: Array | None = None, *, delta: float = 1.
     """
     if not (math.isfinite(delta) and delta > 0.0):
         raise ValueError(f"huber: expected delta > 0, got {delta!r}")
+    delta = float(delta)
     return _mean_over_outputs("huber", y, t, weights, _huber, -delta, delta)
 
 

@@ -38,7 +38,7 @@ def _advance(xp: Any, model_step: Array, time: Array) -> tuple[Array, Array]:
     return model_step, time
 
 
-@elementwise(updates=1)
+@elementwise(updates=1, guarded=True)
 def _clip(xp: Any, gradient: Array, squares: Array, limit: float) -> Array:
     gradient *= xp.minimum(limit / (xp.sqrt(squares) + 1e-6), 1.0)
     return gradient
@@ -113,10 +113,15 @@ class Optimizer(ABC):
     def current_rate(self) -> float:
         """The learning rate of the next step."""
         rate = self._learning_rate
-        value = float(rate(self.steps)) if callable(rate) else rate
+        value = float(rate(self.steps) if callable(rate) else rate)
         if not (math.isfinite(value) and value >= 0.0):
             raise ValueError(f"{type(self).__name__}: the schedule gave {value!r} at step {self.steps}, expected >= 0")
         return value
+
+    @property
+    def last_rate(self) -> float:
+        """The learning rate of the last step; 0 before any."""
+        return self._rate_value
 
     def _moment(self, name: str) -> Array:
         """A state of one number a parameter, which starts at zero."""
@@ -151,7 +156,7 @@ class Optimizer(ABC):
             store.mark_stale()
             raise self._not_finite()
         if self.clip_norm is not None:
-            _clip(store.grad, squares, self.clip_norm)
+            _clip(store.grad, squares, self.clip_norm, guard=self._healthy)  # NaN would stay in the store's gaps
         self._decay_weights()
         _advance(store.step, self._time, guard=self._healthy)
         self._update(self._rate, self._time, self._healthy)
@@ -208,6 +213,7 @@ class Optimizer(ABC):
         for name, array in arrays.items():
             array[...] = new[name]
         self.steps = int(self._time)
+        self._healthy[...] = True
 
 
 def seed_masks(model: Layer, seed: int) -> None:

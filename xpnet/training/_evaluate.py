@@ -12,6 +12,8 @@ Loss: TypeAlias = Callable[[Array, Array], tuple[Array, Pullback]]
 Metric: TypeAlias = Callable[[Array, Array], Array]
 Pairs: TypeAlias = Iterable[tuple[Array, Array]] | tuple[Any, Any]
 
+NO_BATCH = "expected at least one batch, got none (a generator can be gone through only once: make it a list)"
+
 
 def evaluate(
     model: Layer, data: Pairs, *, loss: Loss, metrics: Mapping[str, Metric] | None = None, batch_size: int = 256
@@ -43,16 +45,17 @@ def evaluate(
     >>> xpnet.evaluate(model, (x, t), loss=xpnet.losses.squared_error)
     {'loss': 0.0}
     """
+    check_metrics("evaluate", metrics or {})
     outputs, targets, losses = [], [], []
     with use_backend(model.backend):
-        for x, t in as_batches(data, batch_size):
+        for x, t in as_batches("evaluate: data", data, batch_size):
             y = model(x)
             losses.append((loss(y, t)[0], y.shape[0]))
             if metrics:
                 outputs.append(y)
                 targets.append(t)
         if not losses:
-            raise ValueError("evaluate: expected at least one batch, got none")
+            raise ValueError(f"evaluate: {NO_BATCH}")
         found = {"loss": mean_over_examples(losses)}
         if metrics:
             xp = get_backend().xp
@@ -86,19 +89,31 @@ def predict(model: Layer, x: Any, *, batch_size: int = 256) -> HostArray:
     (5, 3)
     """
     with use_backend(model.backend) as backend:
-        numbers = np.arange(len(x))
+        numbers = np.arange(x.shape[0] if getattr(x, "shape", ()) else len(x))  # the standard's arrays have no len()
         parts = batches(x, numbers, batch_size, shuffle=False)
         return np.concatenate([backend.to_host(model(part)) for part, _ in parts])
 
 
-def as_batches(data: Pairs, batch_size: int) -> Iterable[tuple[Array, Array]]:
+def as_batches(argument: str, data: Pairs, batch_size: int) -> Iterable[tuple[Array, Array]]:
     """Batches as they are, or `(x, t)` in batches, in order."""
     if isinstance(data, tuple):
         if len(data) != 2:
-            raise ValueError(f"data: expected batches or a pair (x, t), got a tuple of {len(data)}")
+            raise ValueError(f"{argument}: expected batches or a pair (x, t), got a tuple of {len(data)}")
         x, t = data
         return batches(x, t, batch_size, shuffle=False)
     return data
+
+
+def check_metrics(function: str, metrics: Mapping[str, Metric]) -> None:
+    """No metric has the name of something else in the history's rows.
+
+    Raises
+    ------
+    ValueError : one has.
+    """
+    for name in metrics:
+        if name in ("epoch", "loss", "penalty", "learning_rate", "seconds"):
+            raise ValueError(f"{function}: a metric cannot be called {name!r}, which the history has already")
 
 
 def mean_over_examples(values: list[tuple[Array, int]]) -> float:

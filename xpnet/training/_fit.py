@@ -1,6 +1,6 @@
 import time
 from collections.abc import Iterable, Mapping, Sequence, Sized
-from typing import Any
+from typing import Any, final
 
 from tqdm.auto import tqdm
 
@@ -11,7 +11,16 @@ from xpnet.optimizers import NonFiniteError, Optimizer, seed_masks
 from xpnet.penalties import Penalty
 from xpnet.training._blame import explained
 from xpnet.training._callbacks import Callback, CallbackLike, Run, as_callback
-from xpnet.training._evaluate import Loss, Metric, Pairs, evaluate, mean_over_examples
+from xpnet.training._evaluate import (
+    NO_BATCH,
+    Loss,
+    Metric,
+    Pairs,
+    as_batches,
+    check_metrics,
+    evaluate,
+    mean_over_examples,
+)
 from xpnet.training._history import History
 
 
@@ -83,7 +92,8 @@ def fit(
     Raises
     ------
     NonFiniteError : the loss or a gradient is not finite. The message tells the step, the first layer where, and the
-        direction; parameters are as they were before that step.
+        direction; parameters are as they were before that step, and so are running statistics (where looking waits for
+        a GPU: as they were at the last look).
     ValueError : an argument out of its range, an optimizer of another model, or no batches.
 
     Examples
@@ -102,7 +112,11 @@ def fit(
         raise ValueError(f"fit: log_every must be a positive integer, got {log_every!r}")
     if optimizer.store is not model._store:
         raise ValueError("fit: the optimizer was built for another model; build it with this one: Optimizer(model, …)")
+    check_metrics("fit", metrics or {})
+    if validation is not None:
+        validation = as_batches("fit: validation", validation, 256)
     seed_masks(model, checked_seed(seed))
+    optimizer.raise_if_not_finite()  # a step of an earlier run that no one has looked at
     backend = model.backend
     run = Run(model, optimizer, epochs)
     listeners = [as_callback(callback) for callback in callbacks]
@@ -121,7 +135,7 @@ def fit(
                         found = evaluate(model, validation, loss=loss, metrics=metrics)
                         row |= {f"val_{name}": value for name, value in found.items()}
                     bar.set_postfix({name: f"{value:.4g}" for name, value in row.items()})
-                rest = {"learning_rate": optimizer.current_rate, "seconds": time.perf_counter() - started}
+                rest = {"learning_rate": optimizer.last_rate, "seconds": time.perf_counter() - started}
                 run.history.epochs.append({"epoch": run.epoch} | row | rest)
                 for listener in listeners:
                     listener.on_epoch(run)
@@ -145,20 +159,19 @@ def _epoch(
     model, optimizer = run.model, run.optimizer
     seen: dict[str, list[tuple[Array, int]]] = {name: [] for name in ("loss", *metrics)}
     costs: list[tuple[Array, int]] = []
-    unseen: dict[int, tuple[Array, Array]] = {}  # batches whose steps no one has looked at, by the step's number
+    unseen = _Unseen(model, loss)
     for x, t in batches:
-        unseen[optimizer.steps] = x, t
+        unseen.batches[optimizer.steps] = x, t
         try:
             value, y, cost = train_step(model, x, t, loss=loss, optimizer=optimizer, penalty=penalty)
             run.step += 1
             look = run.step % log_every == 0
-            if readable(value):
-                unseen.clear()
-            elif look:
+            if look:
                 optimizer.raise_if_not_finite()
+            if look or readable(value):
                 unseen.clear()
         except NonFiniteError as error:
-            raise explained(error, model, *unseen[error.step], loss) from None
+            raise unseen.explain(error) from None
         n = y.shape[0]
         seen["loss"].append((value, n))
         for name, metric in metrics.items():
@@ -171,12 +184,33 @@ def _epoch(
             bar.set_postfix({name: f"{float(values[-1][0]):.4g}" for name, values in seen.items()}, refresh=False)
         bar.update()
     if not seen["loss"]:
-        raise ValueError("fit: expected at least one batch, got none")
+        raise ValueError(f"fit: {NO_BATCH}")
     try:
         optimizer.raise_if_not_finite()
     except NonFiniteError as error:
-        raise explained(error, model, *unseen[error.step], loss) from None
+        raise unseen.explain(error) from None
     run.history.steps["loss"] += [float(value) for value, _ in seen["loss"]]
     if costs:
         seen["penalty"] = costs
     return {name: mean_over_examples(values) for name, values in seen.items()}
+
+
+@final
+class _Unseen:
+    """The steps that no one has looked at: their batches by the step's number, and the buffers from before them."""
+
+    def __init__(self, model: Layer, loss: Loss) -> None:
+        self.model, self.loss, self.copy = model, loss, model.backend.copy
+        self.batches: dict[int, tuple[Array, Array]] = {}
+        self.buffers = list(model.buffers().values())
+        self.clear()
+
+    def clear(self) -> None:
+        self.batches.clear()
+        self.before = [self.copy(buffer.data) for buffer in self.buffers]
+
+    def explain(self, error: NonFiniteError) -> NonFiniteError:
+        """Puts the buffers back, and names the layer and the direction."""
+        for buffer, before in zip(self.buffers, self.before, strict=True):
+            buffer.data[...] = before
+        return explained(error, self.model, *self.batches[error.step], self.loss)

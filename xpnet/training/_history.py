@@ -11,7 +11,7 @@ class History:
     Attributes
     ----------
     epochs : a row for each epoch: `epoch` (from 1), `loss`, each metric, `penalty`, `val_loss`, `val_` and each metric,
-        `learning_rate`, `seconds`; those that the run had.
+        `learning_rate` (of its last step), `seconds`; those that the run had.
     steps : a list for each name, with one value a step: `loss`.
     gradient_norms : by layer path, the norm of the gradient at some steps, if a `GradientNorms` callback took them.
     stopped : why the run ended before its last epoch, or None.

@@ -11,12 +11,12 @@ def accuracy(y: Array, t: Array) -> Array:
 
     Parameters
     ----------
-    y : (n, classes) outputs.
+    y : (n, classes) outputs, at least two classes.
     t : (n,) labels, or (n, classes) probabilities, of which the largest counts as right.
 
     Raises
     ------
-    ValueError : shapes that do not fit.
+    ValueError : shapes that do not fit, or a single output, of which none is largest.
 
     Examples
     --------
@@ -28,6 +28,11 @@ def accuracy(y: Array, t: Array) -> Array:
     if y.ndim != 2 or t.shape not in ((y.shape[0],), y.shape):
         raise ValueError(
             f"accuracy: expected outputs (n, classes) and labels (n,), got shapes {tuple(y.shape)} and {tuple(t.shape)}"
+        )
+    if y.shape[1] < 2:
+        raise ValueError(
+            f"accuracy: one output an example, shape {tuple(y.shape)}, has no largest; for yes-or-no outputs pass a "
+            "function that compares y > 0 with t > 0.5"
         )
     labels = t if t.ndim == 1 else xp.argmax(t, axis=-1)
     return xp.mean(xp.astype(xp.argmax(y, axis=-1) == labels, _float_type(y)))
