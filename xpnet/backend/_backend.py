@@ -2,17 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, TypeVar
+from typing import Any
 
 import array_api_compat
 import numpy as np
 
-from xpnet._typing import Array
+from xpnet._typing import Array, Result
 from xpnet.backend._elementwise import Body, fresh
 from xpnet.backend._random import scramble
 from xpnet.backend._registry import find_backend, open_backend
-
-Result = TypeVar("Result")
 
 DTYPES = ("float32", "float64")
 

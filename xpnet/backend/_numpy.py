@@ -3,18 +3,17 @@
 import functools
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import threadpoolctl
 
-from xpnet._typing import Array
-from xpnet.backend import _numba
-from xpnet.backend._backend import Backend, Result
+from xpnet._typing import Array, Result
+from xpnet.backend import _blas, _numba
+from xpnet.backend._backend import Backend
 from xpnet.backend._elementwise import Body
 
 _FEW_COLUMNS = 32
@@ -53,10 +52,10 @@ class NumPy(Backend):
         return "cpu"
 
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
-        return np.matmul(a, b, out=out)
+        return _product(a, b, out, a.shape[0] * b.size)
 
     def column_sum(self, x: Array, out: Array | None = None) -> Array:
-        return np.matmul(self.ones_row(x.shape[0], x)[0], x, out=out)
+        return _product(self.ones_row(x.shape[0], x)[0], x, out, x.size)
 
     def row_max(self, x: Array) -> Array:
         """For few columns over a transposed copy: NumPy's loop over a short row costs more than the row."""
@@ -65,13 +64,13 @@ class NumPy(Backend):
         return np.maximum.reduce(np.ascontiguousarray(x.T), axis=0)[:, None]
 
     def row_sum(self, x: Array) -> Array:
-        return np.matmul(x, self.ones_row(x.shape[1], x).T)
+        return _product(x, self.ones_row(x.shape[1], x).T, None, x.size)
 
     def total(self, x: Array) -> Array:
         return np.add.reduce(x, axis=None)
 
     def sum_of_squares(self, x: Array) -> Array:
-        return np.dot(x, x)
+        return _blas.on_one_thread(np.dot, x, x) if _blas.several() else np.dot(x, x)
 
     def compile(self, body: Body, updates: int, guarded: bool) -> Body:
         plain = super().compile(body, updates, False)
@@ -83,7 +82,7 @@ class NumPy(Backend):
 
         Inside a block it runs in one piece: threads that wait for threads could wait for ever.
         """
-        threads = _blas_threads()
+        threads = _blas.threads()
         size = max(1, min(_cache_bytes() // max(1, bytes_each), -(-n // threads)))
         if threads == 1 or size >= n or getattr(_inside, "a_block", False):
             return super().for_blocks(n, bytes_each, body)
@@ -95,7 +94,7 @@ class NumPy(Backend):
             finally:
                 _inside.a_block = False
 
-        with _one_blas_thread():
+        with _blas.one_thread():
             return list(_executor(threads).map(block, range(0, n, size)))
 
     def memory(self) -> dict[str, int]:
@@ -117,23 +116,17 @@ class NumPy(Backend):
         ]
 
 
+def _product(a: Array, b: Array, out: Array | None, work: int) -> Array:
+    """a @ b, on one thread if its work, in multiply-adds, is small."""
+    if work < _blas.SMALL and _blas.several():
+        return _blas.on_one_thread(np.matmul, a, b, out=out)
+    return np.matmul(a, b, out=out)
+
+
 _inside = threading.local()
 _lock = threading.Lock()
-_users = 0
-_limit: Any = None
 _pools: dict[int, ThreadPoolExecutor] = {}
 os.register_at_fork(after_in_child=_pools.clear)
-
-
-@functools.cache
-def _controller() -> threadpoolctl.ThreadpoolController:
-    return threadpoolctl.ThreadpoolController().select(user_api="blas")
-
-
-def _blas_threads() -> int:
-    if _users:  # someone's blocks hold BLAS to one thread: what it had before is in their pool's size
-        return max(_pools, default=1)
-    return max((library.num_threads for library in _controller().lib_controllers), default=1)
 
 
 @functools.cache
@@ -144,24 +137,6 @@ def _cache_bytes() -> int:
     except OSError:
         return 2**20
     return int(text.rstrip("KM")) * {"K": 2**10, "M": 2**20}.get(text[-1], 1)
-
-
-@contextmanager
-def _one_blas_thread() -> Iterator[None]:
-    """Holds BLAS to one thread until the last caller leaves: the limit is the whole process's."""
-    global _users, _limit
-    with _lock:
-        if _users == 0:
-            _limit = _controller().limit(limits=1)
-        _users += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _users -= 1
-            if _users == 0:
-                _limit.restore_original_limits()
-                _limit = None
 
 
 def _executor(threads: int) -> ThreadPoolExecutor:

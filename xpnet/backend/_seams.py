@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 
-from xpnet._typing import Array
-from xpnet.backend._backend import Result
+from xpnet._typing import Array, Result
 from xpnet.backend._random import HostArray
 from xpnet.backend._registry import backend_of
 

@@ -1,16 +1,15 @@
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
-from xpnet._typing import Array, Pullback, Shape
+from xpnet._typing import Array, Pullback, Result, Shape
 from xpnet.backend import Backend, backend_of, get_backend, open_backend
 from xpnet.layers._parameter import Buffer, Parameter
 
 if TYPE_CHECKING:
     from xpnet.layers._store import FlatStore
 
-Result = TypeVar("Result")
 Member: TypeAlias = "Parameter | Buffer | Layer"
 
 

@@ -13,7 +13,7 @@ def check_pair(loss: str, y: Array, t: Array) -> Any:
     ValueError : the shapes differ (nothing is broadcast), or the batch is empty.
     TypeError : integers, or different types or libraries.
     """
-    xp = array_namespace(y, t)
+    xp = array_namespace(t, y)
     check_floats(loss, outputs=y, targets=t)
     if y.shape != t.shape:
         hint = f"; reshape the targets to {tuple(y.shape)}" if _same_but_for_ones(y.shape, t.shape) else ""
@@ -58,7 +58,7 @@ def example_weights(loss: str, weights: Array | None, y: Array) -> Array | float
     """
     if weights is None:
         return 1.0 / float(y.shape[0])
-    xp = array_namespace(y, weights)
+    xp = array_namespace(weights, y)
     check_floats(loss, outputs=y, weights=weights)
     if weights.shape != (y.shape[0],):
         raise ValueError(

@@ -70,7 +70,7 @@ def softmax_cross_entropy(y: Array, t: Array, weights: Array | None = None) -> t
     `CrossEntropyLoss`; with `weights[i]` a weight of the class t(i), its `weight=`.
     """
     name = "softmax_cross_entropy"
-    xp = array_namespace(y, t)
+    xp = array_namespace(t, y)
     check_floats(name, outputs=y)
     check_batch(name, y)
     if y.ndim != 2:

@@ -15,7 +15,7 @@ class NonFiniteError(ArithmeticError):
     Attributes
     ----------
     step : the number of the step, counted from 0.
-    layer : the path of the first layer where it appeared, if that is known.
+    layer : the path of the first layer where it appeared, or `"inputs"` or `"loss"`, if that is known.
     direction : `"forward"` or `"backward"`, if that is known.
     """
 

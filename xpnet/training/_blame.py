@@ -9,7 +9,7 @@ def first_not_finite(model: Layer, x: Array, t: Array, loss: Loss) -> tuple[str,
 
     Returns
     -------
-    The layer's path (or `"loss"`) and `"forward"` or `"backward"`; None where all is finite.
+    The layer's path (or `"inputs"` or `"loss"`) and `"forward"` or `"backward"`; None where all is finite.
     """
     backend = model.backend
     xp = backend.xp
@@ -25,6 +25,7 @@ def first_not_finite(model: Layer, x: Array, t: Array, loss: Loss) -> tuple[str,
     def on_backward(path: str, layer: Layer, dx: Array | None) -> None:
         look(path, "backward", dx, *(p.grad for p in layer.parameters().values()))
 
+    look("inputs", "forward", x)
     buffers = {path: backend.copy(buffer.data) for path, buffer in model.buffers().items()}
     model.clear_gradients()
     with backend.quiet(), observe(model, on_forward=on_forward, on_backward=on_backward):
@@ -47,8 +48,7 @@ def explained(error: NonFiniteError, model: Layer, x: Array, t: Array, loss: Los
     place = "every value of both passes is finite, but the gradients' norm or the penalty is too large for the type"
     if where := first_not_finite(model, x, t, loss):
         layer, direction = where
-        name = "the loss" if layer == "loss" else f"layer {layer!r} ({_kind(model, layer)})"
-        place = f"it appears first in the {direction} pass of {name}"
+        place = _place(model, layer, direction)
     return NonFiniteError(
         f"step {error.step}: the loss or the gradients are infinite or NaN; {place}. No parameter was changed by this "
         "step. A lower learning rate, clip_norm, or inputs of a smaller scale are the usual remedies",
@@ -58,5 +58,10 @@ def explained(error: NonFiniteError, model: Layer, x: Array, t: Array, loss: Los
     )
 
 
-def _kind(model: Layer, path: str) -> str:
-    return repr(({"": model} | model.layers())[path])
+def _place(model: Layer, name: str, direction: str) -> str:
+    if name == "inputs":
+        return "it is in the batch's inputs already"
+    if name == "loss":
+        return f"it appears first in the {direction} pass of the loss"
+    layer = ({"": model} | model.layers())[name]
+    return f"it appears first in the {direction} pass of layer {name!r} ({layer!r})"
