@@ -4,7 +4,8 @@ import functools
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,11 @@ class NumPy(Backend):
                 _inside.a_block = False
 
         with _blas.one_thread():
-            return list(_executor(threads).map(block, range(0, n, size)))
+            # Each block sees the caller's context (use_backend, np.errstate); none outlives the call, whatever is raised.
+            pool = _executor(threads)
+            blocks = [pool.submit(copy_context().run, block, start) for start in range(0, n, size)]
+            wait(blocks)
+        return [future.result() for future in blocks]
 
     def memory(self) -> dict[str, int]:
         """The resident memory of the process."""

@@ -14,6 +14,8 @@ class Torch(Backend):
     def _from_host(self, host: np.ndarray[Any, Any], dtype: Any) -> Array:
         import torch
 
+        # NumPy converts what PyTorch cannot read: other orders of bytes, negative strides, longdouble.
+        host = np.asarray(host, dtype=str(dtype).removeprefix("torch."), order="C")
         # A tensor of its own: PyTorch would share the host's memory, and warns of read-only arrays.
         return torch.tensor(host, dtype=dtype, device=self.device)
 

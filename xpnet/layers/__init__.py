@@ -15,6 +15,7 @@ from xpnet.layers._activations import (
     Softplus,
     Tanh,
 )
+from xpnet.layers._checks import check_count
 from xpnet.layers._containers import Concat, Frozen, Residual, Sequential
 from xpnet.layers._dropout import Dropout
 from xpnet.layers._layer import Layer, check_names_and_shapes
@@ -48,6 +49,7 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Tanh",
+    "check_count",
     "check_names_and_shapes",
     "observe",
 ]

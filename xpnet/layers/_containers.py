@@ -16,7 +16,9 @@ def _named(container: str, children: tuple[Layer, ...], named_children: dict[str
         raise ValueError(f"{container}: the names 0 to {len(children) - 1} are those of the children without names")
     for name, child in found.items():
         if not isinstance(child, Layer):
-            raise TypeError(f"{container}: child {name!r} must be a layer, got {type(child).__name__}")
+            is_class = isinstance(child, type)
+            got = f"the class {child.__name__}; write {child.__name__}()" if is_class else type(child).__name__
+            raise TypeError(f"{container}: child {name!r} must be a layer, got {got}")
         if "." in name:
             raise ValueError(f"{container}: the name {name!r} has a dot, which separates the levels of a path")
     return found

@@ -34,7 +34,7 @@ class AdaGrad(Optimizer):
     --------
     >>> from xpnet.layers import Linear
     >>> sorted(AdaGrad(Linear(2, 1), 0.01).state())
-    ['model_step', 'squares', 'step']
+    ['model_step', 'sizes', 'squares', 'step']
 
     References
     ----------

@@ -84,7 +84,7 @@ class Adam(_AdamRule):
     --------
     >>> from xpnet.layers import Linear
     >>> sorted(Adam(Linear(2, 1)).state())
-    ['mean', 'mean_squares', 'model_step', 'step']
+    ['mean', 'mean_squares', 'model_step', 'sizes', 'step']
 
     References
     ----------

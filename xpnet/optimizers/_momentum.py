@@ -45,7 +45,7 @@ class Momentum(Optimizer):
     >>> from xpnet.layers import Linear
     >>> optimizer = Momentum(Linear(2, 1), 0.01, momentum=0.9)
     >>> sorted(optimizer.state())
-    ['model_step', 'step', 'velocity']
+    ['model_step', 'sizes', 'step', 'velocity']
 
     References
     ----------

@@ -1,6 +1,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 from xpnet._typing import Array
@@ -105,7 +106,7 @@ class Optimizer(ABC):
 
     @learning_rate.setter
     def learning_rate(self, value: float | Schedule) -> None:
-        if not callable(value) and not (math.isfinite(value) and value > 0.0):
+        if not callable(value) and not (isinstance(value, Real) and math.isfinite(value) and value > 0.0):
             raise ValueError(f"{type(self).__name__}: learning_rate must be above 0, got {value!r}")
         self._learning_rate = value
 
@@ -187,9 +188,13 @@ class Optimizer(ABC):
         )
 
     def state(self) -> dict[str, Array]:
-        """Copies of all that the rule remembers, and the counts of steps."""
+        """Copies of all that the rule remembers, the counts of steps, and the sizes of the parameters it is for."""
         copy = self.store.backend.copy
-        return {name: copy(array) for name, array in self._arrays().items()}
+        return {name: copy(array) for name, array in self._arrays().items()} | {"sizes": self._sizes()}
+
+    def _sizes(self) -> Array:
+        sizes = [math.prod(parameter.data.shape) for parameter in self.store.parameters.values()]
+        return self.store.backend.at(self.store.data).asarray(sizes)
 
     def _arrays(self) -> dict[str, Array]:
         return self._moments | {"step": self._time, "model_step": self.store.step}
@@ -202,14 +207,21 @@ class Optimizer(ABC):
         ValueError : other names or shapes, as from another rule or model; nothing is changed then.
         """
         arrays = self._arrays()
+        ours = arrays | {"sizes": self._sizes()}
         check_names_and_shapes(
             f"{type(self).__name__}.load_state",
             {name: tuple(values.shape) for name, values in state.items()},
-            {name: tuple(array.shape) for name, array in arrays.items()},
+            {name: tuple(array.shape) for name, array in ours.items()},
         )
         backend = self.store.backend.at(self.store.data)
         xp = backend.xp
-        new = {name: xp.astype(backend.asarray(values), arrays[name].dtype) for name, values in state.items()}
+        theirs = backend.asarray(state["sizes"])
+        if not bool(xp.all(theirs == ours["sizes"])):
+            raise ValueError(
+                f"{type(self).__name__}.load_state: the state is of a model whose parameters have the sizes "
+                f"{backend.to_host(theirs).tolist()}, not {backend.to_host(ours['sizes']).tolist()}; nothing was changed"
+            )
+        new = {name: xp.astype(backend.asarray(values), arrays[name].dtype) for name, values in state.items() if name in arrays}
         for name, array in arrays.items():
             array[...] = new[name]
         self.steps = int(self._time)

@@ -35,7 +35,7 @@ class RMSprop(Optimizer):
     --------
     >>> from xpnet.layers import Linear
     >>> sorted(RMSprop(Linear(2, 1), 0.01).state())
-    ['mean_squares', 'model_step', 'step']
+    ['mean_squares', 'model_step', 'sizes', 'step']
 
     References
     ----------

@@ -6,7 +6,7 @@ from tqdm.auto import tqdm
 
 from xpnet._typing import Array
 from xpnet.backend import checked_seed, readable, use_backend
-from xpnet.layers import Layer
+from xpnet.layers import Layer, check_count
 from xpnet.optimizers import NonFiniteError, Optimizer, seed_masks
 from xpnet.penalties import Penalty
 from xpnet.training._blame import explained
@@ -106,10 +106,7 @@ def fit(
     >>> history["val_loss"][-1] < history["val_loss"][0]
     True
     """
-    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
-        raise ValueError(f"fit: epochs must be a positive integer, got {epochs!r}")
-    if isinstance(log_every, bool) or not isinstance(log_every, int) or log_every < 1:
-        raise ValueError(f"fit: log_every must be a positive integer, got {log_every!r}")
+    epochs, log_every = check_count("fit", "epochs", epochs), check_count("fit", "log_every", log_every)
     if optimizer.store is not model._store:
         raise ValueError("fit: the optimizer was built for another model; build it with this one: Optimizer(model, …)")
     check_metrics("fit", metrics or {})
