@@ -1,6 +1,7 @@
 """A training step of a ReLU network with softmax cross-entropy and Adam, written once for each contender."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ def _data(case: Case) -> tuple[NDArray[np.float32], NDArray[np.int64], Weights]:
     t = random.integers(0, sizes[-1], batch)
     weights = [
         ((random.standard_normal((i, o)) * np.sqrt(2 / i)).astype(np.float32), np.zeros(o, np.float32))
-        for i, o in zip(sizes[:-1], sizes[1:], strict=True)
+        for i, o in pairwise(sizes)
     ]
     return x, t, weights
 

@@ -32,7 +32,7 @@ def test_the_script_learns_the_digits_and_saves_weights_that_load(monkeypatch, t
     assert found["history"]["val_accuracy"][-1] > 0.9
     fresh = xpnet.models.mlp([64, 128, 10])
     xpnet.load_weights(fresh, tmp_path / "digits.safetensors")
-    x, t = found["test"]
+    x, _ = found["test"]
     assert xpnet.predict(fresh, x) == pytest.approx(xpnet.predict(found["model"], x), abs=1e-6)
 
 

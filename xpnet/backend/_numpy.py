@@ -85,8 +85,11 @@ class NumPy(Backend):
         """
         threads = _blas.threads()
         size = max(1, min(_cache_bytes() // max(1, bytes_each), -(-n // threads)))
-        if threads == 1 or size >= n or getattr(_inside, "a_block", False):
+        starts = range(0, n, size)
+        if size >= n or getattr(_inside, "a_block", False):
             return super().for_blocks(n, bytes_each, body)
+        if threads == 1:
+            return [body(start, min(start + size, n)) for start in starts]
 
         def block(start: int) -> Result:
             _inside.a_block = True
@@ -96,9 +99,9 @@ class NumPy(Backend):
                 _inside.a_block = False
 
         with _blas.one_thread():
-            # Each block sees the caller's context (use_backend, np.errstate); none outlives the call, whatever is raised.
+            # Each block sees the caller's context (use_backend, np.errstate), and none outlives the call.
             pool = _executor(threads)
-            blocks = [pool.submit(copy_context().run, block, start) for start in range(0, n, size)]
+            blocks = [pool.submit(copy_context().run, block, start) for start in starts]
             wait(blocks)
         return [future.result() for future in blocks]
 

@@ -5,7 +5,7 @@ from numbers import Real
 from typing import Any
 
 from xpnet._typing import Array
-from xpnet.backend import current_seed, elementwise, readable, sum_of_squares
+from xpnet.backend import current_seed, elementwise, readable, sum_of_squares, to_host
 from xpnet.layers import FlatStore, Layer, check_names_and_shapes
 from xpnet.schedules import Schedule
 
@@ -189,12 +189,12 @@ class Optimizer(ABC):
 
     def state(self) -> dict[str, Array]:
         """Copies of all that the rule remembers, the counts of steps, and the sizes of the parameters it is for."""
-        copy = self.store.backend.copy
-        return {name: copy(array) for name, array in self._arrays().items()} | {"sizes": self._sizes()}
+        backend = self.store.backend.at(self.store.data)
+        arrays = {name: backend.copy(array) for name, array in self._arrays().items()}
+        return arrays | {"sizes": backend.asarray(self._sizes())}
 
-    def _sizes(self) -> Array:
-        sizes = [math.prod(parameter.data.shape) for parameter in self.store.parameters.values()]
-        return self.store.backend.at(self.store.data).asarray(sizes)
+    def _sizes(self) -> list[int]:
+        return [math.prod(parameter.data.shape) for parameter in self.store.parameters.values()]
 
     def _arrays(self) -> dict[str, Array]:
         return self._moments | {"step": self._time, "model_step": self.store.step}
@@ -206,22 +206,17 @@ class Optimizer(ABC):
         ------
         ValueError : other names or shapes, as from another rule or model; nothing is changed then.
         """
-        arrays = self._arrays()
-        ours = arrays | {"sizes": self._sizes()}
+        what, arrays, sizes = f"{type(self).__name__}.load_state", self._arrays(), self._sizes()
         check_names_and_shapes(
-            f"{type(self).__name__}.load_state",
+            what,
             {name: tuple(values.shape) for name, values in state.items()},
-            {name: tuple(array.shape) for name, array in ours.items()},
+            {name: tuple(array.shape) for name, array in arrays.items()} | {"sizes": (len(sizes),)},
         )
         backend = self.store.backend.at(self.store.data)
-        xp = backend.xp
-        theirs = backend.asarray(state["sizes"])
-        if not bool(xp.all(theirs == ours["sizes"])):
-            raise ValueError(
-                f"{type(self).__name__}.load_state: the state is of a model whose parameters have the sizes "
-                f"{backend.to_host(theirs).tolist()}, not {backend.to_host(ours['sizes']).tolist()}; nothing was changed"
-            )
-        new = {name: xp.astype(backend.asarray(values), arrays[name].dtype) for name, values in state.items() if name in arrays}
+        theirs = to_host(backend.asarray(state["sizes"])).tolist()
+        if theirs != sizes:
+            raise ValueError(f"{what}: the state is for parameters of sizes {theirs}, not {sizes}; nothing was changed")
+        new = {name: backend.xp.astype(backend.asarray(state[name]), array.dtype) for name, array in arrays.items()}
         for name, array in arrays.items():
             array[...] = new[name]
         self.steps = int(self._time)
