@@ -83,6 +83,7 @@ def train(rule: Callable[[Layer, float], Optimizer], rate: float, epochs: int) -
         epochs=epochs,
         validation=test,
         metrics={"accuracy": accuracy},
+        progress=False,
     )
 
 

@@ -47,10 +47,9 @@ def save_weights(model: Layer, path: str | PathLike[str]) -> None:
     tensors |= {name: np.zeros((), np.int64) for name in map(_count_of, tensors) if name}
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        safetensors.numpy.save_file(tensors, part, metadata={"format": "pt"})
+        # Not `save_file`: its files can be read by their owner alone, whatever the umask.
+        part.write_bytes(safetensors.numpy.save(tensors, metadata={"format": "pt"}))
         os.replace(part, path)
-    except safetensors.SafetensorError as error:
-        raise OSError(f"save_weights: {path} cannot be written ({error})") from error
     finally:
         part.unlink(missing_ok=True)
 
