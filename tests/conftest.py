@@ -74,7 +74,7 @@ def backend64(request: pytest.FixtureRequest) -> Iterator[Backend]:
 def check_directions(function: Callable[..., Any], arrays: tuple[Any, ...], constants: tuple[Any, ...] = ()) -> None:
     """Fails unless a pullback agrees with central differences along random directions, in float64.
 
-        dy · (f(a + h v) - f(a - h v)) / 2h = g · v    for each array a, its gradient g and three directions v
+    dy · (f(a + h v) - f(a - h v)) / 2h = g · v    for each array a, its gradient g and three directions v
     """
     backend, random, h = get_backend(), np.random.default_rng(271828), 1e-6
 

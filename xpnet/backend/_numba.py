@@ -136,14 +136,14 @@ def _build(body: Body, layout: list[str], updates: int, n_new: int, scalar: type
     targets = ", ".join(name + index["f"] for name in arguments[:updates] + new)
     values = ", ".join(name + index[kind] for name, kind in zip(arguments, layout, strict=True))
     source = (
-        f"def {body.__name__}({', '.join(new + arguments)}):\n"
+        f"def loop({', '.join(new + arguments)}):\n"
         f"    for i in range(a0.shape[0]):\n"
         + ("        for j in range(a0.shape[1]):\n    " if by_rows else "")
         + f"        {targets} = inner(xp, {values})\n"
     )
     space = {"inner": inner, "xp": _scalar_namespace()}
     exec(source, space)
-    loop: Body = numba.njit(space[body.__name__], nogil=True, **options)
+    loop: Body = numba.njit(space["loop"], nogil=True, **options)
     return loop
 
 

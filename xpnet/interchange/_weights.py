@@ -43,6 +43,8 @@ def save_weights(model: Layer, path: str | PathLike[str]) -> None:
     https://huggingface.co/docs/safetensors
     """
     path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"save_weights: there is no folder {path.parent}")
     tensors = {name: _to_torch(tensor) for name, tensor in model.tensors().items()}
     tensors |= {name: np.zeros((), np.int64) for name in map(_count_of, tensors) if name}
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
