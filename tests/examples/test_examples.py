@@ -1,0 +1,204 @@
+"""Every example runs on every backend, and at full length shows what it says it shows."""
+
+import contextvars
+import gzip
+import importlib
+import json
+import struct
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import xpnet
+from xpnet.backend import Backend
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+QUICK = {
+    "digits_mlp": ["--epochs", "1"],
+    "sine_regression": ["--steps", "20"],
+    "polynomial_regression": ["--steps", "20"],
+    "vanishing_gradient": ["--steps", "10"],
+    "optimizers": ["--steps", "3", "--epochs", "1"],
+    "overfitting": ["--epochs", "1"],
+}
+PICTURES = {
+    "digits_mlp": {"learning_curve.png", "misclassified.png"},
+    "sine_regression": {"sine_regression.png"},
+    "polynomial_regression": {"polynomial_regression.png"},
+    "vanishing_gradient": {"vanishing_gradient_accuracy.png", "vanishing_gradient_norms.png"},
+    "optimizers": {"optimizers.png"},
+    "overfitting": {"overfitting.png"},
+}
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Run]:
+    """`run(name, *options)`: what the example's `main` returns; its files go to `tmp_path`, its MNIST is elsewhere.
+
+    It runs in a context of its own, where nothing but its `--backend` chooses the backend.
+    """
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    monkeypatch.chdir(tmp_path)
+    before = set(sys.modules)
+
+    def main(name: str, *options: str) -> Any:
+        arguments = ["--out", str(tmp_path / "made" / "here"), *options]
+        return contextvars.Context().run(importlib.import_module(name).main, arguments)
+
+    yield main
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(EXAMPLES)):
+            del sys.modules[name]
+
+
+def files(tmp_path: Path) -> set[str]:
+    return {path.name for path in (tmp_path / "made" / "here").iterdir()}
+
+
+def test_every_example_is_tested() -> None:
+    scripts = {path.stem for path in EXAMPLES.glob("*.py") if not path.stem.startswith("_")}
+    assert scripts == set(QUICK) == set(PICTURES)
+    readme = (EXAMPLES / "README.md").read_text()
+    assert all(f"examples/{name}.py" in readme for name in scripts)
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_runs_on_every_backend(
+    name: str, backend: Backend, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = run(name, "--backend", backend.name, *QUICK[name])
+    assert contextvars.Context().run(xpnet.get_backend).name == backend.name
+    assert files(tmp_path) >= PICTURES[name]
+    for picture in PICTURES[name]:
+        assert (tmp_path / "made" / "here" / picture).read_bytes().startswith(b"\x89PNG")
+    assert results
+    numbers = [n for value in results.values() for n in (value.values() if isinstance(value, dict) else [value])]
+    assert np.isfinite(numbers).all()
+    assert "---" in capsys.readouterr().out
+
+
+def test_backends_agree(backend: Backend, run: Run) -> None:
+    figures = run("polynomial_regression", "--backend", backend.name, "--steps", "50")
+    expected = run("polynomial_regression", "--backend", "numpy", "--steps", "50")
+    assert figures == pytest.approx(expected, rel=1e-4)
+
+
+def test_help_is_the_lesson(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        run("sine_regression", "--help")
+    assert exit_.value.code == 0
+    assert "--backend" in (shown := capsys.readouterr().out)
+    assert "hinge" in shown
+
+
+def test_digits_reach_97_percent_and_leave_their_files(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    accuracy = run("digits_mlp")["test_accuracy"]
+    assert accuracy >= 0.97
+    assert files(tmp_path) == {"learning_curve.png", "misclassified.png", "weights.safetensors"}
+    shown = capsys.readouterr().out
+    assert "epoch   5: training loss" in shown
+    assert f"test accuracy {accuracy:.2%}" in shown
+
+    model = xpnet.models.mlp([64, 256, 256, 10], batch_norm=True, dropout=0.2)
+    xpnet.load_weights(model, tmp_path / "made" / "here" / "weights.safetensors")
+    _, (x_test, t_test) = xpnet.data.digits()
+    right = xpnet.predict(model, x_test).argmax(axis=1) == t_test
+    assert right.mean() == pytest.approx(accuracy)
+
+
+@pytest.mark.long
+def test_digits_reach_97_percent_whatever_the_seed(run: Run) -> None:
+    assert min(run("digits_mlp", "--seed", str(seed))["test_accuracy"] for seed in range(1, 5)) >= 0.97
+
+
+def test_digits_are_moved_to_their_neighbours(run: Run) -> None:
+    run("digits_mlp", *QUICK["digits_mlp"])
+    moved_along = sys.modules["digits_mlp"].moved_along
+    dot = np.zeros((2, 8, 8), np.float32)
+    dot[0, 3, 0] = dot[1, 7, 5] = 1
+    down = moved_along(1, dot, np.asarray([0.25, 0.5], np.float32)[:, None, None])
+    assert (down[0, 3, 0], down[0, 4, 0], down[1, 7, 5]) == (0.75, 0.25, 0.5)
+    assert down.sum() == 1.5  # half of the second has left the picture, and does not come back on the other side
+    left = moved_along(2, dot, np.asarray([-0.5, -0.25], np.float32)[:, None, None])
+    assert (left[0, 3, 0], left[1, 7, 5], left[1, 7, 4]) == (0.5, 0.75, 0.25)
+    assert left.dtype == np.float32
+
+
+def test_sine_question_and_cure(run: Run) -> None:
+    errors = run("sine_regression")
+    assert errors["inputs in [0, 1], rate 0.01"] > 0.1
+    assert errors["standardised, rate 0.1"] < 0.001
+    assert errors["inputs in [0, 1], rate 0.1"] > 0.001
+    assert errors["standardised, rate 0.01"] > 0.001
+
+
+def test_polynomial_is_known_inside_only(run: Run) -> None:
+    errors = run("polynomial_regression")
+    assert errors["inside, x0 and x1 in [0, 1]"] < 0.15
+    assert errors["outside, x0 and x1 in [1, 2]"] > 10 * errors["inside, x0 and x1 in [0, 1]"]
+
+
+def test_gradients_vanish_and_are_cured_in_the_courses_order(run: Run) -> None:
+    accuracy = run("vanishing_gradient")
+    assert abs(accuracy["sigmoid, 0.01"] - 0.1) < 0.05
+    assert accuracy["ReLU, He"] > 0.9
+    for middle in ("ReLU, 0.01", "sigmoid, Xavier"):
+        assert accuracy["sigmoid, 0.01"] < accuracy[middle] < accuracy["ReLU, He"]
+    assert accuracy["sigmoid, 0.01, batch norm"] > 0.9
+
+
+def test_mnist_is_used_where_its_files_are(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With files in MNIST's format, made of the small digits: half of them compressed."""
+    splits = xpnet.data.digits()
+    (folder := tmp_path / "mnist").mkdir()
+    for part, (x, t) in zip(("train", "t10k"), splits, strict=True):
+        pixels = (255 * x[:300]).astype(np.uint8).reshape(-1, 8, 8)
+        images = np.pad(np.kron(pixels, np.ones((1, 3, 3), np.uint8)), [(0, 0), (2, 2), (2, 2)])  # (n, 28, 28)
+        n = len(images)
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(
+            struct.pack(">4B3i", 0, 0, 8, 3, n, 28, 28) + images.tobytes()
+        )
+        labels = struct.pack(">4Bi", 0, 0, 8, 1, n) + t[:n].astype(np.uint8).tobytes()
+        (folder / f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(labels))
+    accuracy = run("vanishing_gradient", "--steps", "100")  # the default folder is `mnist`
+    assert "ours are on MNIST" in capsys.readouterr().out
+    assert accuracy["ReLU, He"] > 0.3
+
+    (folder / "train-images-idx3-ubyte").unlink()
+    run("vanishing_gradient", "--steps", "1")
+    assert "ours are on the 8x8 digits" in capsys.readouterr().out
+
+
+def test_course_results_keep_their_note() -> None:
+    course = json.loads((EXAMPLES / "course_results.json").read_text())
+    assert course["note"].startswith("Accuracies printed by the course notes")
+    assert course["runs"]["relu_he"]["test_accuracy"]["2000"] == 0.9555
+
+
+def test_optimizers_reach_the_bowl_and_learn_the_digits(run: Run) -> None:
+    results = run("optimizers")
+    assert list(results) == ["SGD", "Momentum", "AdaGrad", "RMSprop", "Adam"]
+    for row in results.values():
+        assert row["height on the bowl"] < 0.3  # from 6.45
+        assert row["test accuracy"] > 0.95
+
+
+def test_penalties_and_dropout_hold_back_learning_by_heart(run: Run) -> None:
+    plain, l1, l2, dropout = run("overfitting").values()
+    assert plain["training accuracy"] > 0.99
+    for remedy in (l1, l2, dropout):
+        assert remedy["test accuracy"] > plain["test accuracy"]
+        gap = remedy["training accuracy"] - remedy["test accuracy"]
+        assert gap < plain["training accuracy"] - plain["test accuracy"]
+    for penalty in (l1, l2):
+        assert penalty["mean size of a weight"] < plain["mean size of a weight"] / 2
+    assert l1["weights below 0.001"] > 0.5
