@@ -71,7 +71,7 @@ ARGUMENTS = {
         *(real(*full), positive(*full), positive(*column)),
         *(integers(5, *column), np.arange(5)[None, :], 0.1),
     ),
-    "_total_of_classes": lambda: (positive(*column), integers(5, *column), 4),
+    "_weight_of_classes": lambda: (positive(*column), integers(5, *column), 4, positive(*column)),
     "_against_probabilities": lambda: (real(*full), positive(*full), positive(*column), positive(*full), 0.1),
     "_signs": lambda: (real(*full), 0.3),
     "_judge": lambda: (scalar(True, bool), scalar(3.0), scalar(0.5)),

@@ -1,5 +1,7 @@
 """Names, paths and shapes; and an error's message begins with the path to the layer where it arose."""
 
+from typing import final
+
 import numpy as np
 import pytest
 
@@ -136,8 +138,8 @@ def test_an_array_without_axes_is_refused_in_the_same_words(make):
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (np.ones((2, 3), int), r"layer 'fc': linear: x must be floating-point, got int64; .* converts it"),
-        (np.ones((2, 3), np.float64), r"layer 'fc': linear: x is float64 but weight is float32; xpnet never converts"),
+        (np.ones((2, 3), int), r"layer 'fc': linear: x must be floating-point, got int64; convert the values first"),
+        (np.ones((2, 3), np.float64), r"layer 'fc': linear: x is float64 but weight is float32; nothing is converted"),
         (np.ones((2, 3), object), "layer 'fc': linear: x must be floating-point, got object"),
         ([[1.0, 2.0, 3.0]], "layer 'fc': expected an array of numpy, .*, got list; make one with"),
         (None, "layer 'fc': expected an array of numpy, .*, got NoneType; make one with"),
@@ -243,3 +245,27 @@ def test_a_layer_of_the_users_is_a_layer_like_others(backend):
     y, pullback = model.forward(backend.asarray(np.ones((4, 3))))
     pullback(y)
     assert all(parameter.grad is not None for parameter in model.parameters().values())
+
+
+def test_a_slice_is_a_model_of_the_same_layers(backend):
+    model = L.Sequential(L.Linear(3, 4), L.ReLU(), L.Linear(4, 2))
+    body = model[:-1]
+    assert list(body.parameters()) == ["0.weight", "0.bias"]
+    assert body["0"] is model["0"]
+
+
+@final
+class Hidden(L.Layer):
+    def __init__(self):
+        self.blocks = [L.Linear(2, 2)]
+
+    def output_shape(self, input_shape):
+        return input_shape
+
+    def forward(self, x, *, training=True):
+        return x, lambda dy, *, input_gradient=False: dy
+
+
+def test_layers_in_a_list_would_not_be_trained_and_are_refused(backend):
+    with pytest.raises(TypeError, match=r"^Hidden.blocks: layers and parameters in a list would not be trained; put"):
+        Hidden().parameters()

@@ -240,7 +240,7 @@ def test_a_model_without_parameters(model):
 def test_a_model_of_two_types(backend):
     model = Sequential(Linear(2, 2), models.mlp([2, 1]))
     for parameter in model["1"].parameters().values():
-        parameter.data = backend.xp.astype(parameter.data, backend.xp.float64)
+        parameter.move(backend.xp.astype(parameter.data, backend.xp.float64))
     with pytest.raises(
         TypeError, match=r"^optimizer: the model's parameters are of several types \(.*float32.*float64"
     ):
@@ -250,6 +250,47 @@ def test_a_model_of_two_types(backend):
 def test_a_model_without_weights_has_nothing_to_decay(backend, values_of):
     model = BatchNorm(3)
     before = values_of(model)
-    SGD(model, 0.1, weight_decay=0.5).step()
+    optimizer = SGD(model, 0.1, weight_decay=0.5)
+    model.weight.grad = backend.zeros((3,))
+    optimizer.step()
     for path, values in values_of(model).items():
         np.testing.assert_array_equal(values, before[path])
+
+
+def test_a_step_without_any_gradient_is_refused(backend):
+    model = models.mlp([3, 2])
+    optimizer = SGD(model, 0.1)
+    with pytest.raises(RuntimeError, match="no gradient has come since the last step. Was the pullback called"):
+        optimizer.step()
+
+
+def test_setting_values_and_gradients_writes_into_the_store(backend, values_of):
+    model = models.mlp([3, 2])
+    optimizer, bias = SGD(model, 1.0), model["0"].bias
+    bias.data = np.asarray([1.0, 2.0])
+    bias.grad = backend.asarray([0.25, 0.5])
+    optimizer.step()
+    np.testing.assert_allclose(values_of(model)["0.bias"], [0.75, 1.5])
+    bias.grad = None
+    np.testing.assert_array_equal(backend.to_host(bias.grad), [0.0, 0.0])
+
+
+@pytest.mark.parametrize("name", ["data", "grad"])
+def test_values_of_another_shape_are_refused(backend, name):
+    bias = models.mlp([3, 2])["0"].bias
+    with pytest.raises(ValueError, match=rf"parameter.{name}: expected shape \(2,\), got \(1,\); nothing is broadcast"):
+        setattr(bias, name, backend.zeros((1,)))
+
+
+def test_gradients_of_an_interrupted_step_are_not_added_to_the_next(backend, values_of, monkeypatch):
+    model = models.mlp([3, 2])
+    optimizer, bias = SGD(model, 1.0), model["0"].bias
+    before = values_of(model)["0.bias"].copy()
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(SGD, "_update", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        bias.grad = backend.asarray([1.0, 1.0])
+        with pytest.raises(KeyboardInterrupt):
+            optimizer.step()
+    bias.accumulate(backend.asarray([0.5, 0.5]))
+    optimizer.step()
+    np.testing.assert_allclose(values_of(model)["0.bias"], before - 0.5)

@@ -219,3 +219,12 @@ def test_gradient_norms_of_a_second_run_count_from_its_start(examples, network):
         options = {"loss": losses.softmax_cross_entropy, "optimizer": optimizer, "callbacks": [GradientNorms(every=1)]}
         history = xpnet.fit(model, pairs, epochs=1, **options)
         assert list(history.gradient_norms["0.weight"]) == [0, 1]
+
+
+@pytest.mark.parametrize("callback", [BestWeights, EarlyStopping])
+def test_a_quantity_without_a_known_direction_needs_one(callback):
+    with pytest.raises(
+        ValueError, match="is 'val_mae' better when it is small or large\\? Say mode='min' or mode='max'"
+    ):
+        callback("val_mae")
+    assert callback("val_mae", mode="min")

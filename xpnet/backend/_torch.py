@@ -11,6 +11,12 @@ from xpnet.backend._backend import Backend
 class Torch(Backend):
     """PyTorch tensors. `device` is PyTorch's name for one: `"cpu"`, `"cuda:1"`."""
 
+    def owns(self, kind: type) -> bool:
+        """Tensors and their subclasses; not the rest of what PyTorch's modules hold."""
+        import torch
+
+        return issubclass(kind, torch.Tensor)
+
     def _from_host(self, host: np.ndarray[Any, Any], dtype: Any) -> Array:
         import torch
 

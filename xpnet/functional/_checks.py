@@ -19,13 +19,13 @@ def check_floats(function: str, **arrays: Array | None) -> None:
             first_name, first = name, array
             if not backend_of(array).is_float(array):
                 raise TypeError(
-                    f"{function}: {name} must be floating-point, got {array.dtype}; "
-                    "xpnet.get_backend().asarray(values.astype('float32')) converts it"
+                    f"{function}: {name} must be floating-point, got {array.dtype}; convert the values first, as in "
+                    "get_backend().asarray(values.astype('float32'))"
                 )
         elif array.dtype != first.dtype:
             raise TypeError(
                 f"{function}: {first_name} is {first.dtype} but {name} is {array.dtype}; "
-                "xpnet never converts in between: use xpnet.get_backend().asarray(values) for both"
+                "nothing is converted in between: model.backend.asarray(values) makes arrays of a model's type"
             )
 
 

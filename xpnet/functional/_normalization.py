@@ -81,7 +81,8 @@ def batch_norm(
     n = rows.shape[0]
     if n < 2:
         raise ValueError(
-            f"batch_norm: expected at least 2 rows to take a variance of, got {n} (shape {tuple(x.shape)})"
+            f"batch_norm: expected at least 2 rows to take a variance of, got {n} (shape {tuple(x.shape)}); "
+            "a last batch of one example is left out by data.batches(..., drop_last=True)"
         )
     shape = x.shape
     mean = column_sum(rows) / n

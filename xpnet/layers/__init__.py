@@ -22,7 +22,7 @@ from xpnet.layers._layer import Layer, check_names_and_shapes
 from xpnet.layers._linear import Linear
 from xpnet.layers._normalization import BatchNorm
 from xpnet.layers._observe import observe
-from xpnet.layers._parameter import Buffer, Parameter
+from xpnet.layers._parameter import Buffer, Parameter, new_parameter
 from xpnet.layers._shape import Flatten, Identity
 from xpnet.layers._store import FlatStore
 
@@ -51,5 +51,6 @@ __all__ = [
     "Tanh",
     "check_count",
     "check_names_and_shapes",
+    "new_parameter",
     "observe",
 ]

@@ -9,9 +9,6 @@ from xpnet.layers._layer import Layer
 class _Activation(Layer):
     """A layer without parameters that keeps its input's shape."""
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
-
     def output_shape(self, input_shape: Shape) -> Shape:
         return tuple(input_shape)
 

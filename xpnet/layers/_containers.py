@@ -1,4 +1,5 @@
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import ClassVar, final
 
 from xpnet._typing import Array, Pullback, Shape
@@ -61,38 +62,40 @@ class Sequential(Layer):
     """
 
     def __init__(self, *children: Layer, **named_children: Layer) -> None:
-        self.children = _named("Sequential", children, named_children)
+        self._children = _named("Sequential", children, named_children)
         self._first_trainable = next(
-            (i for i, child in enumerate(self.children.values()) if child.parameters()), len(self.children)
+            (i for i, child in enumerate(self._children.values()) if child.parameters()), len(self._children)
         )
 
     def __repr__(self) -> str:
-        return _listed("Sequential", self.children)
+        return _listed("Sequential", self._children)
 
     def __len__(self) -> int:
-        return len(self.children)
+        return len(self._children)
 
-    def __getitem__(self, name: str | int) -> Layer:
-        """A child by name, or by position."""
-        return list(self.children.values())[name] if isinstance(name, int) else self.children[name]
+    def __getitem__(self, name: str | int | slice) -> Layer:
+        """A child by name or by position; a slice gives a `Sequential` of these very layers, under their names."""
+        if isinstance(name, slice):
+            return Sequential(**dict(list(self._children.items())[name]))
+        return list(self._children.values())[name] if isinstance(name, int) else self._children[name]
 
     def members(self) -> Mapping[str, Member]:
-        return self.children
+        return self._children
 
     def output_shape(self, input_shape: Shape) -> Shape:
         shape = tuple(input_shape)
-        for name, child in self.children.items():
+        for name, child in self._children.items():
             shape = located(name, child.output_shape, shape)
         return shape
 
     def __call__(self, x: Array) -> Array:
-        for name, child in self.children.items():
+        for name, child in self._children.items():
             x = located(name, child, x)
         return x
 
     def forward(self, x: Array, *, training: bool = True) -> tuple[Array, Pullback]:
         pullbacks: list[Pullback] = []
-        for name, child in self.children.items():
+        for name, child in self._children.items():
             x, pull = located(name, child.forward, x, training=training)
             pullbacks.append(pull)
 
@@ -135,17 +138,17 @@ class Residual(Layer):
         shortcut = Identity() if shortcut is None else shortcut
         if body_name == shortcut_name:
             raise ValueError(f"Residual: body and shortcut need different names, got {body_name!r} twice")
-        self.children = _named("Residual", (), {body_name: body, shortcut_name: shortcut})
+        self._children = _named("Residual", (), {body_name: body, shortcut_name: shortcut})
         self._names = body_name, shortcut_name
 
     def __repr__(self) -> str:
-        return _listed("Residual", self.children)
+        return _listed("Residual", self._children)
 
     def members(self) -> Mapping[str, Member]:
-        return self.children
+        return self._children
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        shapes = [located(name, child.output_shape, input_shape) for name, child in self.children.items()]
+        shapes = [located(name, child.output_shape, input_shape) for name, child in self._children.items()]
         self._check_shapes(*shapes)
         return shapes[0]
 
@@ -154,7 +157,7 @@ class Residual(Layer):
             raise ValueError(f"Residual: body gives shape {tuple(body)}, shortcut {tuple(shortcut)}; expected the same")
 
     def forward(self, x: Array, *, training: bool = True) -> tuple[Array, Pullback]:
-        values, pullbacks = _side_by_side(self.children, x, training)
+        values, pullbacks = _side_by_side(self._children, x, training)
         self._check_shapes(values[0].shape, values[1].shape)
 
         def pullback(dy: Array, *, input_gradient: bool = False) -> Array | None:
@@ -187,18 +190,18 @@ class Concat(Layer):
     """
 
     def __init__(self, *children: Layer, **named_children: Layer) -> None:
-        self.children = _named("Concat", children, named_children)
-        if not self.children:
+        self._children = _named("Concat", children, named_children)
+        if not self._children:
             raise ValueError("Concat: expected at least one branch, got none")
 
     def __repr__(self) -> str:
-        return _listed("Concat", self.children)
+        return _listed("Concat", self._children)
 
     def members(self) -> Mapping[str, Member]:
-        return self.children
+        return self._children
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        shapes = [located(name, child.output_shape, input_shape) for name, child in self.children.items()]
+        shapes = [located(name, child.output_shape, input_shape) for name, child in self._children.items()]
         return self._joined(shapes)
 
     def _joined(self, shapes: list[Shape]) -> Shape:
@@ -207,7 +210,7 @@ class Concat(Layer):
         return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
 
     def forward(self, x: Array, *, training: bool = True) -> tuple[Array, Pullback]:
-        values, pullbacks = _side_by_side(self.children, x, training)
+        values, pullbacks = _side_by_side(self._children, x, training)
         self._joined([tuple(value.shape) for value in values])
         y = array_namespace(x).concat(values, axis=-1)
 
@@ -242,34 +245,30 @@ class Frozen(Layer):
     trainable: ClassVar[bool] = False
 
     def __init__(self, layer: Layer) -> None:
-        self.children = _named("Frozen", (), {"": layer})
+        self._children = _named("Frozen", (), {"": layer})
         self._held = [tensor for tensor in layer.tensors().values() if isinstance(tensor, Parameter)]
 
     def __repr__(self) -> str:
-        return f"Frozen({self.children['']!r})"
+        return f"Frozen({self._children['']!r})"
 
     def members(self) -> Mapping[str, Member]:
-        return self.children
+        return self._children
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        return self.children[""].output_shape(input_shape)
+        return self._children[""].output_shape(input_shape)
 
     def __call__(self, x: Array) -> Array:
-        return self.children[""](x)
+        return self._children[""](x)
 
     def forward(self, x: Array, *, training: bool = True) -> tuple[Array, Pullback]:
-        y, pull = self.children[""].forward(x, training=False)
+        y, pull = self._children[""].forward(x, training=False)
 
         def pullback(dy: Array, *, input_gradient: bool = False) -> Array | None:
             if not input_gradient:
                 return None
-            before = [(parameter, parameter.grad, parameter.stale) for parameter in self._held]
-            for parameter in self._held:
-                parameter.grad, parameter.stale = None, True
-            try:
+            with ExitStack() as aside:
+                for parameter in self._held:
+                    aside.enter_context(parameter.gradient_aside())
                 return pull(dy, input_gradient=True)
-            finally:
-                for parameter, grad, stale in before:
-                    parameter.grad, parameter.stale = grad, stale
 
         return y, pullback

@@ -18,7 +18,8 @@ class Layer(ABC):
 
     `y = layer(x)` computes in inference mode and keeps nothing. `y, pullback = layer.forward(x)` computes in training
     mode; `pullback(dy)` leaves each parameter's gradient in `parameter.grad`, and returns `dx` if asked for with
-    `input_gradient=True`, else None. A layer keeps nothing between the two, so it may be called twice in a step.
+    `input_gradient=True`, else None. A layer keeps nothing between the two, so it may be called twice in a step. A
+    pullback belongs before the optimizer's step, which changes the parameters it reads.
 
     A layer is made of other layers or of functions: to write a new one, put parameters, buffers and layers into
     attributes, and define `forward` and `output_shape`. Concrete layers are final: compose, do not subclass.
@@ -51,7 +52,18 @@ class Layer(ABC):
 
         An empty name adds no level to the paths below it.
         """
-        return {name: value for name, value in vars(self).items() if isinstance(value, (Parameter, Buffer, Layer))}
+        found = {name: value for name, value in vars(self).items() if isinstance(value, (Parameter, Buffer, Layer))}
+        for name, value in vars(self).items():
+            inner = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+            if any(isinstance(item, (Parameter, Layer)) for item in inner):
+                raise TypeError(
+                    f"{type(self).__name__}.{name}: layers and parameters in a {type(value).__name__} would not be "
+                    "trained; put layers into a Sequential, parameters into attributes"
+                )
+        return found
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
 
     def _walk(self, prefix: str, trainable_only: bool) -> Iterator[tuple[str, Member]]:
         if trainable_only and not self.trainable:
@@ -142,7 +154,7 @@ class Layer(ABC):
         target = open_backend(backend) if isinstance(backend, str) else backend
         moved = copy.deepcopy(self)
         for tensor in moved.tensors().values():
-            tensor.data = target.asarray(tensor.data)
+            tensor.move(target.asarray(tensor.data))
         return moved
 
     def __getstate__(self) -> dict[str, Any]:

@@ -1,7 +1,9 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, final
 
 from xpnet._typing import Array
-from xpnet.backend import array_namespace, draw, get_backend
+from xpnet.backend import array_namespace, backend_of, draw, get_backend
 from xpnet.initializers import Initializer
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ class Parameter:
 
     Attributes
     ----------
-    grad : the gradient, of the shape of `data`; None until a pullback or an optimizer needs it.
+    data, grad : the values and the gradient, of one shape; `grad` is None until a pullback or an optimizer needs it.
     stale : whether the next gradient overwrites `grad`.
 
     Examples
@@ -36,8 +38,8 @@ class Parameter:
 
     def __init__(self, data: Array, *, decay: bool = True, torch_axes: tuple[int, ...] | None = None) -> None:
         array_namespace(data)
-        self.data = data
-        self.grad: Array | None = None
+        self._data = data
+        self._grad: Array | None = None
         self.decay = decay
         self.torch_axes = torch_axes
         self.stale = True
@@ -47,39 +49,93 @@ class Parameter:
         return f"Parameter(shape={tuple(self.data.shape)}, dtype={self.data.dtype})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"grad": None, "stale": True, "store": None}  # a copy starts a life of its own
+        return vars(self) | {"_grad": None, "stale": True, "store": None}  # a copy starts a life of its own
+
+    @property
+    def data(self) -> Array:
+        """The values. Setting them copies into the array that is there, which an optimizer may share."""
+        return self._data
+
+    @data.setter
+    def data(self, values: Array) -> None:
+        self._data[...] = self._fitting("data", values)
+
+    @property
+    def grad(self) -> Array | None:
+        """The gradient. Setting it overwrites what there is; None sets it to zero."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, gradient: Array | None) -> None:
+        if gradient is None:
+            self.clear()
+            return
+        gradient = self._fitting("grad", gradient)
+        self.stale = True
+        self.accumulate(gradient)
+
+    def _fitting(self, name: str, values: Array) -> Array:
+        if tuple(values.shape) != tuple(self._data.shape):
+            raise ValueError(
+                f"parameter.{name}: expected shape {tuple(self._data.shape)}, got {tuple(values.shape)}; "
+                "nothing is broadcast"
+            )
+        return backend_of(self._data).at(self._data).asarray(values)
+
+    def move(self, data: Array, grad: Array | None = None, store: "FlatStore | None" = None) -> None:
+        """From now on lives in these arrays, whose values it takes as they are."""
+        self._data, self._grad, self.store = data, grad, store
 
     @property
     def place(self) -> Array | None:
         """Where a pullback may write the whole gradient; None if there is one to be added to."""
         if not self.stale:
             return None
-        if self.grad is None:
-            self.grad = array_namespace(self.data).zeros_like(self.data)
-        return self.grad
+        if self._grad is None:
+            self._grad = array_namespace(self._data).zeros_like(self._data)
+        return self._grad
 
     def accumulate(self, gradient: Array) -> None:
         """Takes one pullback's gradient in: the first overwrites, later ones are added."""
         place = self.place
         if place is None:
-            self.grad += gradient
+            self._grad += gradient
         elif gradient is not place:
             place[...] = gradient
         self.stale = False
 
+    @contextmanager
+    def gradient_aside(self) -> Iterator[None]:
+        """Gradients that come inside the block are thrown away; the one from before stays."""
+        before = self._grad, self.stale
+        self._grad, self.stale = None, True
+        try:
+            yield
+        finally:
+            self._grad, self.stale = before
+
     def clear(self) -> None:
         """Sets the gradient to zero; the next one overwrites it."""
-        if self.grad is not None:
-            self.grad[...] = 0.0
+        if self._grad is not None:
+            self._grad[...] = 0.0
         self.stale = True
 
 
 @final
 class Buffer:
-    """An array that belongs to a layer's state but that no gradient changes, such as running statistics."""
+    """An array that belongs to a layer's state but that no gradient changes, such as running statistics.
+
+    Parameters
+    ----------
+    data : the values, which the layer changes in place.
+    """
 
     def __init__(self, data: Array) -> None:
         array_namespace(data)
+        self.data = data
+
+    def move(self, data: Array) -> None:
+        """From now on lives in this array, whose values it takes as they are."""
         self.data = data
 
     def __repr__(self) -> str:

@@ -17,9 +17,6 @@ class Identity(Layer):
     (5, 3)
     """
 
-    def __repr__(self) -> str:
-        return "Identity()"
-
     def output_shape(self, input_shape: Shape) -> Shape:
         return tuple(input_shape)
 
@@ -42,9 +39,6 @@ class Flatten(Layer):
     >>> Flatten().output_shape((5, 8, 8, 3))
     (5, 192)
     """
-
-    def __repr__(self) -> str:
-        return "Flatten()"
 
     def output_shape(self, input_shape: Shape) -> Shape:
         if not input_shape:

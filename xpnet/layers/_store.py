@@ -56,7 +56,7 @@ class FlatStore:
             data[...] = parameter.data
             if parameter.grad is not None:
                 grad[...] = parameter.grad
-            parameter.data, parameter.grad, parameter.store = data, grad, self
+            parameter.move(data, grad, self)
 
     @classmethod
     def of(cls, model: Layer) -> "FlatStore":
@@ -96,7 +96,17 @@ class FlatStore:
         return self.grad[: self.decayed]
 
     def clear_unreached(self) -> None:
-        """A parameter that no pullback reached counts with a gradient of zero."""
+        """A parameter that no pullback reached counts with a gradient of zero.
+
+        Raises
+        ------
+        RuntimeError : none was reached since the last step: there is nothing to step by.
+        """
+        if all(parameter.stale for parameter in self.parameters.values()):
+            raise RuntimeError(
+                "optimizer: no gradient has come since the last step. Was the pullback called, and is this the "
+                "optimizer of that model? (A gradient is set by hand as parameter.grad = array.)"
+            )
         for parameter in self.parameters.values():
             if parameter.stale:
                 parameter.clear()

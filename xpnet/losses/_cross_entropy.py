@@ -17,14 +17,15 @@ def _shifted_exp(xp: Any, y: Array, largest: Array) -> tuple[Array, Array]:
 def _against_labels(
     xp: Any, shifted: Array, exponentials: Array, total: Array, labels: Array, numbers: Array, weight: Any
 ) -> tuple[Array, Array]:
-    hit = xp.astype(labels == numbers, shifted.dtype)
-    return hit * (xp.log(total) - shifted) * weight, (exponentials / total - hit) * weight
+    is_label = labels == numbers
+    hit = xp.astype(is_label, shifted.dtype)
+    return xp.where(is_label, xp.log(total) - shifted, 0.0) * weight, (exponentials / total - hit) * weight
 
 
 @elementwise()
-def _total_of_classes(xp: Any, total: Array, labels: Array, last: int) -> Array:
+def _weight_of_classes(xp: Any, total: Array, labels: Array, last: int, weight: Any) -> Array:
     """NaN where a label is no class: on a device, nobody can look and raise."""
-    return total + 0.0 / xp.astype((labels >= 0) & (labels <= last), total.dtype)
+    return weight + 0.0 / xp.astype((labels >= 0) & (labels <= last), total.dtype)
 
 
 @elementwise()
@@ -85,7 +86,7 @@ def softmax_cross_entropy(y: Array, t: Array, weights: Array | None = None) -> t
         labels = xp.astype(t, xp.int64, copy=False)  # a narrow type cannot hold the number of classes
         labels = xp.reshape(labels, (-1, 1))  # (n,) -> (n, 1)
         if not readable(labels):
-            total = _total_of_classes(total, labels, classes - 1)
+            weight = _weight_of_classes(total, labels, classes - 1, weight)
         parts = _against_labels(shifted, exponentials, total, labels, numbers, weight)
     else:
         parts = _against_probabilities(shifted, exponentials, total, t, weight)

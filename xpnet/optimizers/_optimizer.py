@@ -143,25 +143,29 @@ class Optimizer(ABC):
         Raises
         ------
         NonFiniteError : the loss or the gradients' norm is not finite, where the host can see it without waiting.
+        RuntimeError : no pullback has been called since the last step.
         """
-        store = self.store
-        store.check_intact()
-        store.clear_unreached()
-        rate = self.current_rate
+        self.store.check_intact()
+        self.store.clear_unreached()
+        try:
+            self._step(loss)
+        finally:  # also where it is interrupted: the next gradients are not added to these
+            self.store.mark_stale()
+
+    def _step(self, loss: Array | None) -> None:
+        store, rate = self.store, self.current_rate
         if rate != self._rate_value:
             self._rate[...] = self._rate_value = rate
         squares = sum_of_squares(store.grad)
         if not readable(squares):
             _judge(self._healthy, squares, squares if loss is None else loss)
         elif not math.isfinite(squares) or not (loss is None or math.isfinite(loss)):
-            store.mark_stale()
             raise self._not_finite()
         if self.clip_norm is not None:
             _clip(store.grad, squares, self.clip_norm, guard=self._healthy)  # NaN would stay in the store's gaps
         self._decay_weights()
         _advance(store.step, self._time, guard=self._healthy)
         self._update(self._rate, self._time, self._healthy)
-        store.mark_stale()
         self.steps += 1
 
     def _decay_weights(self) -> None:

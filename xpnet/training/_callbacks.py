@@ -80,6 +80,9 @@ def as_callback(value: CallbackLike) -> Callback:
     return _Function(value)
 
 
+_DIRECTIONS = {"loss": "min", "penalty": "min", "accuracy": "max", "r2": "max"}
+
+
 class _Monitor:
     """Watches one quantity of the history for its best value so far."""
 
@@ -87,7 +90,9 @@ class _Monitor:
         if mode not in (None, "min", "max"):
             raise ValueError(f"{owner}: mode must be 'min' or 'max', got {mode!r}")
         self.owner, self.name, self.min_delta = owner, monitor, min_delta
-        mode = mode or ("min" if "loss" in monitor or "error" in monitor else "max")
+        mode = mode or _DIRECTIONS.get(monitor.removeprefix("val_"))
+        if mode is None:
+            raise ValueError(f"{owner}: is {monitor!r} better when it is small or large? Say mode='min' or mode='max'")
         self.sign = 1.0 if mode == "max" else -1.0
         self.best = -math.inf
 
@@ -111,7 +116,7 @@ class EarlyStopping(Callback):
     monitor : the quantity's name in the history.
     patience : epochs without improvement that are borne, >= 1.
     min_delta : the least change that counts as an improvement.
-    mode : `"min"` or `"max"`; by default, losses and errors should fall, anything else rise.
+    mode : `"min"` or `"max"`; known by themselves are the loss, the penalty, `accuracy` and `r2`, with `val_` or not.
 
     Raises
     ------
@@ -148,7 +153,7 @@ class BestWeights(Callback):
     Parameters
     ----------
     monitor : the quantity's name in the history.
-    mode : `"min"` or `"max"`; by default, losses and errors should fall, anything else rise.
+    mode : `"min"` or `"max"`; known by themselves are the loss, the penalty, `accuracy` and `r2`, with `val_` or not.
 
     Attributes
     ----------
