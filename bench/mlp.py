@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.4, help="length of a turn")
     parser.add_argument("--out", type=Path, help="a JSON file to write")
     arguments = parser.parse_args()
+    contenders = [name for name in CONTENDERS if not name.startswith("torch") or find_spec("torch")]
+    if len(contenders) < len(CONTENDERS):
+        print("PyTorch is not installed, so it is left out: pip install torch")
     results: list[dict[str, Any]] = []
     for name, case in CASES.items():
         for threads in arguments.threads:
             timings = compare(
                 "bench._mlp_contenders",
-                list(CONTENDERS),
+                contenders,
                 case,
                 threads=threads,
                 turns=arguments.turns,

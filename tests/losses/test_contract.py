@@ -71,6 +71,15 @@ def test_logits_of_ten_thousand_overflow_nowhere(case, weighted, backend):
     assert np.isfinite(backend.to_host(pullback())).all()
 
 
+def test_a_class_that_minus_infinity_rules_out_counts_for_nothing(backend):
+    y, t = np.asarray([[0.5, 1.0, -np.inf], [2.0, -1.0, -np.inf]]), backend.asarray([1, 0])
+    loss, pullback = losses.softmax_cross_entropy(backend.asarray(y), t)
+    expected, expected_pullback = losses.softmax_cross_entropy(backend.asarray(y[:, :2]), t)
+    assert float(loss) == pytest.approx(float(expected), rel=1e-6)
+    np.testing.assert_allclose(backend.to_host(pullback())[:, :2], backend.to_host(expected_pullback()), rtol=1e-6)
+    np.testing.assert_array_equal(backend.to_host(pullback())[:, 2], 0.0)
+
+
 def test_weights_of_one_count_all_the_same(case, backend):
     y, t, _ = map(backend.asarray, case.arrays((4, 3)))
     plain, weighted = case.loss(y, t), case.loss(y, t, backend.xp.ones_like(y[:, 0]))

@@ -260,7 +260,7 @@ def test_a_model_without_weights_has_nothing_to_decay(backend, values_of):
 def test_a_step_without_any_gradient_is_refused(backend):
     model = models.mlp([3, 2])
     optimizer = SGD(model, 0.1)
-    with pytest.raises(RuntimeError, match="no gradient has come since the last step. Was the pullback called"):
+    with pytest.raises(RuntimeError, match=r"no gradient has come since the last step\. Was the pullback called"):
         optimizer.step()
 
 

@@ -219,3 +219,38 @@ def test_batches_on_another_backend_than_the_model(examples, network):
 def test_inputs_with_another_number_of_features(examples, network, train):
     with pytest.raises(ValueError, match=r"^layer '0': Linear\(4, 8\): expected 4 features in the last axis, got 3"):
         train(network(), (examples[0][:, :3], examples[1]))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batches": (1, 2)}, "batches must be batches, got a tuple; xpnet.data.batches"),
+        ({"optimizer": "adam"}, "optimizer must be one built for this model, as Adam\\(model\\), got 'adam'"),
+        ({"loss": "mse"}, "loss must be a function such as xpnet.losses.squared_error, got 'mse'"),
+        ({"metrics": [1]}, "metrics must be given by name, as {'accuracy': accuracy}, got \\[1\\]"),
+    ],
+)
+def test_arguments_of_another_kind_are_named(change, message):
+    model = xpnet.models.mlp([2, 1])
+    good = {
+        "batches": xpnet.data.batches(np.zeros((4, 2)), np.zeros((4, 1)), 2),
+        "loss": xpnet.losses.squared_error,
+        "optimizer": xpnet.optimizers.SGD(model, 0.1),
+        "epochs": 1,
+    }
+    with pytest.raises(TypeError, match=f"^fit: {message}"):
+        xpnet.fit(model, **(good | change))
+
+
+def test_an_optimizer_is_given_the_model_not_its_parameters():
+    with pytest.raises(TypeError, match=r"^Adam: expected a model, whose parameters it finds itself, got dict"):
+        xpnet.optimizers.Adam(xpnet.models.mlp([2, 1]).parameters())
+
+
+def test_a_run_that_stops_at_infinity_leaves_its_history(backend):
+    model = xpnet.models.mlp([1, 8, 1])
+    (x, t), _ = xpnet.data.sine()
+    pairs = xpnet.data.batches(1e3 * x, t, 10)
+    with pytest.raises(xpnet.NonFiniteError) as caught:
+        xpnet.fit(model, pairs, loss=xpnet.losses.squared_error, optimizer=xpnet.optimizers.SGD(model, 1.0), epochs=9)
+    assert len(caught.value.history.steps["loss"]) == caught.value.step > 0

@@ -15,8 +15,10 @@ import threadpoolctl
 
 from xpnet._typing import Result
 
-SMALL = 2**23
-"""Multiply-adds below which a product takes one thread: about 0.2 ms on one core."""
+SMALL = 5 * 2**19
+"""Multiply-adds below which a product takes one thread: about 60 µs on one core."""
+TINY_MATRIX, TINY_VECTOR = 2**18, 2**13
+"""Multiply-adds up to which OpenBLAS takes one thread by itself, for a product of matrices and of a vector."""
 
 _lock = threading.Lock()
 _holders = 0

@@ -53,10 +53,10 @@ class NumPy(Backend):
         return "cpu"
 
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
-        return _product(a, b, out, a.shape[0] * b.size)
+        return _product(a, b, out, a.shape[0] * b.size, _blas.TINY_MATRIX)
 
     def column_sum(self, x: Array, out: Array | None = None) -> Array:
-        return _product(self.ones_row(x.shape[0], x)[0], x, out, x.size)
+        return _product(self.ones_row(x.shape[0], x)[0], x, out, x.size, _blas.TINY_VECTOR)
 
     def row_max(self, x: Array) -> Array:
         """For few columns over a transposed copy: NumPy's loop over a short row costs more than the row."""
@@ -65,13 +65,15 @@ class NumPy(Backend):
         return np.maximum.reduce(np.ascontiguousarray(x.T), axis=0)[:, None]
 
     def row_sum(self, x: Array) -> Array:
-        return _product(x, self.ones_row(x.shape[1], x).T, None, x.size)
+        return _product(x, self.ones_row(x.shape[1], x).T, None, x.size, _blas.TINY_VECTOR)
 
     def total(self, x: Array) -> Array:
         return np.add.reduce(x, axis=None)
 
     def sum_of_squares(self, x: Array) -> Array:
-        return _blas.on_one_thread(np.dot, x, x) if _blas.several() else np.dot(x, x)
+        if _blas.TINY_VECTOR < x.size < _blas.SMALL and _blas.several():
+            return _blas.on_one_thread(np.dot, x, x)
+        return np.dot(x, x)
 
     def compile(self, body: Body, updates: int, guarded: bool) -> Body:
         plain = super().compile(body, updates, False)
@@ -124,9 +126,9 @@ class NumPy(Backend):
         ]
 
 
-def _product(a: Array, b: Array, out: Array | None, work: int) -> Array:
+def _product(a: Array, b: Array, out: Array | None, work: int, tiny: int) -> Array:
     """a @ b, on one thread if its work, in multiply-adds, is small."""
-    if work < _blas.SMALL and _blas.several():
+    if tiny < work < _blas.SMALL and _blas.several():
         return _blas.on_one_thread(np.matmul, a, b, out=out)
     return np.matmul(a, b, out=out)
 

@@ -102,15 +102,15 @@ class FlatStore:
         ------
         RuntimeError : none was reached since the last step: there is nothing to step by.
         """
-        if all(parameter.stale for parameter in self.parameters.values()):
+        unreached = [parameter for parameter in self.parameters.values() if parameter.stale]
+        if len(unreached) == len(self.parameters):
             raise RuntimeError(
                 "optimizer: no gradient has come since the last step. Was the pullback called, and is this the "
                 "optimizer of that model? (A gradient is set by hand as parameter.grad = array.)"
             )
-        for parameter in self.parameters.values():
-            if parameter.stale:
-                parameter.clear()
-                parameter.stale = False
+        for parameter in unreached:
+            parameter.clear()
+            parameter.stale = False
 
     def mark_stale(self) -> None:
         """From now on, the first gradient of each parameter overwrites the last."""

@@ -18,7 +18,10 @@ class NonFiniteError(ArithmeticError):
     step : the number of the step, counted from 0.
     layer : the path of the first layer where it appeared, or `"inputs"` or `"loss"`, if that is known.
     direction : `"forward"` or `"backward"`, if that is known.
+    history : what the run had shown, where `fit` raised it.
     """
+
+    history: Any = None
 
     def __init__(self, message: str, *, step: int, layer: str | None = None, direction: str | None = None) -> None:
         super().__init__(message)
@@ -80,6 +83,8 @@ class Optimizer(ABC):
         weight_decay: float = 0.0,
     ) -> None:
         name = type(self).__name__
+        if not isinstance(model, Layer):
+            raise TypeError(f"{name}: expected a model, whose parameters it finds itself, got {type(model).__name__}")
         if clip_norm is not None and not clip_norm > 0.0:
             raise ValueError(f"{name}: clip_norm must be above 0, got {clip_norm!r}")
         if not (math.isfinite(weight_decay) and weight_decay >= 0.0):

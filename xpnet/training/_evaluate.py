@@ -110,7 +110,10 @@ def check_metrics(function: str, metrics: Mapping[str, Metric]) -> None:
     Raises
     ------
     ValueError : one has.
+    TypeError : metrics are not given by name.
     """
+    if not isinstance(metrics, Mapping):
+        raise TypeError(f"{function}: metrics must be given by name, as {{'accuracy': accuracy}}, got {metrics!r}")
     for name in metrics:
         if name in ("epoch", "loss", "penalty", "learning_rate", "seconds"):
             raise ValueError(f"{function}: a metric cannot be called {name!r}, which the history has already")

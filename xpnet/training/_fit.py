@@ -94,7 +94,7 @@ def fit(
     NonFiniteError : the loss or a gradient is not finite. The message tells the step, the first layer where, and the
         direction; parameters are as they were before that step, and so are running statistics (where looking waits for
         a GPU: as they were at the last look).
-    ValueError : an argument out of its range, an optimizer of another model, or no batches.
+    ValueError, TypeError : an argument out of its range or of another kind, an optimizer of another model, no batches.
 
     Examples
     --------
@@ -107,6 +107,12 @@ def fit(
     True
     """
     epochs, log_every = check_count("fit", "epochs", epochs), check_count("fit", "log_every", log_every)
+    if isinstance(batches, tuple):
+        raise TypeError("fit: batches must be batches, got a tuple; xpnet.data.batches(x, t, size=32) makes them")
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"fit: optimizer must be one built for this model, as Adam(model), got {optimizer!r}")
+    if not callable(loss):
+        raise TypeError(f"fit: loss must be a function such as xpnet.losses.squared_error, got {loss!r}")
     if optimizer.store is not model._store:
         raise ValueError("fit: the optimizer was built for another model; build it with this one: Optimizer(model, …)")
     check_metrics("fit", metrics or {})
@@ -136,6 +142,9 @@ def fit(
                 run.history.epochs.append({"epoch": run.epoch} | row | rest)
                 for listener in listeners:
                     listener.on_epoch(run)
+        except NonFiniteError as error:
+            error.history = run.history
+            raise
         finally:
             for listener in listeners:
                 listener.on_end(run)
@@ -157,36 +166,38 @@ def _epoch(
     seen: dict[str, list[tuple[Array, int]]] = {name: [] for name in ("loss", *metrics)}
     costs: list[tuple[Array, int]] = []
     unseen = _Unseen(model, loss)
-    for x, t in batches:
-        unseen.batches[optimizer.steps] = x, t
+    try:
+        for x, t in batches:
+            unseen.batches[optimizer.steps] = x, t
+            try:
+                value, y, cost = train_step(model, x, t, loss=loss, optimizer=optimizer, penalty=penalty)
+                run.step += 1
+                look = run.step % log_every == 0
+                if look:
+                    optimizer.raise_if_not_finite()
+                if look or readable(value):
+                    unseen.clear()
+            except NonFiniteError as error:
+                raise unseen.explain(error) from None
+            n = y.shape[0]
+            seen["loss"].append((value, n))
+            for name, metric in metrics.items():
+                seen[name].append((metric(y, t), n))
+            if cost is not None:
+                costs.append((cost, n))
+            for listener in listeners:
+                listener.on_step(run)
+            if look and not bar.disable:
+                bar.set_postfix({name: f"{float(values[-1][0]):.4g}" for name, values in seen.items()}, refresh=False)
+            bar.update()
+        if not seen["loss"]:
+            raise ValueError(f"fit: {NO_BATCH}")
         try:
-            value, y, cost = train_step(model, x, t, loss=loss, optimizer=optimizer, penalty=penalty)
-            run.step += 1
-            look = run.step % log_every == 0
-            if look:
-                optimizer.raise_if_not_finite()
-            if look or readable(value):
-                unseen.clear()
+            optimizer.raise_if_not_finite()
         except NonFiniteError as error:
             raise unseen.explain(error) from None
-        n = y.shape[0]
-        seen["loss"].append((value, n))
-        for name, metric in metrics.items():
-            seen[name].append((metric(y, t), n))
-        if cost is not None:
-            costs.append((cost, n))
-        for listener in listeners:
-            listener.on_step(run)
-        if look and not bar.disable:
-            bar.set_postfix({name: f"{float(values[-1][0]):.4g}" for name, values in seen.items()}, refresh=False)
-        bar.update()
-    if not seen["loss"]:
-        raise ValueError(f"fit: {NO_BATCH}")
-    try:
-        optimizer.raise_if_not_finite()
-    except NonFiniteError as error:
-        raise unseen.explain(error) from None
-    run.history.steps["loss"] += [float(value) for value, _ in seen["loss"]]
+    finally:  # what a run has shown outlives its end
+        run.history.steps["loss"] += [float(value) for value, _ in seen["loss"]]
     if costs:
         seen["penalty"] = costs
     return {name: mean_over_examples(values) for name, values in seen.items()}
