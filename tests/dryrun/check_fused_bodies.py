@@ -54,7 +54,7 @@ ARGUMENTS = {
     },
     "_gelu": lambda: (real(*full), 0.797, 0.0447),
     "_dgelu": lambda: (real(*full), real(*full), real(*full), 0.797, 0.0447),
-    "_shifted_exp": lambda: (real(*full), real(*column)),
+    "shifted_exp": lambda: (real(*full), real(*column)),
     "_dsoftmax": lambda: (real(*full), positive(*full), real(*column)),
     "_dlog_softmax": lambda: (real(*full), real(*full), real(*column)),
     "_drop": lambda: (real(*full), bits(*column), bits(1, 5), bits(1, 1), 12345677, -7654321, 2**30, 2.0),

@@ -184,6 +184,8 @@ def _scalar_namespace() -> types.ModuleType:
 
     overload(astype)(astype_of_scalar)
 
-    xp.astype = numba.njit(lambda x, dtype: astype(x, dtype))  # type: ignore[attr-defined]
-    xp.where = numba.njit(lambda condition, a, b: a if condition else b)  # type: ignore[attr-defined]
+    vars(xp).update(
+        astype=numba.njit(lambda x, dtype: astype(x, dtype)),
+        where=numba.njit(lambda condition, a, b: a if condition else b),
+    )
     return xp

@@ -9,7 +9,7 @@ from xpnet.functional._checks import check_floats, check_gradient
 from xpnet.functional._dropout import check_rate, dropout
 from xpnet.functional._linear import linear
 from xpnet.functional._normalization import batch_norm, batch_norm_inference
-from xpnet.functional._softmax import log_softmax, softmax
+from xpnet.functional._softmax import log_softmax, shifted_exp, softmax
 
 __all__ = [
     "batch_norm",
@@ -23,6 +23,7 @@ __all__ = [
     "linear",
     "log_softmax",
     "relu",
+    "shifted_exp",
     "sigmoid",
     "silu",
     "softmax",

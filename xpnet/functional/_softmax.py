@@ -6,7 +6,15 @@ from xpnet.functional._checks import check_floats, check_gradient
 
 
 @elementwise()
-def _shifted_exp(xp: Any, x: Array, largest: Array) -> tuple[Array, Array]:
+def shifted_exp(xp: Any, x: Array, largest: Array) -> tuple[Array, Array]:
+    """x - largest and its exponential: with the largest of each row, no exponential overflows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> shifted_exp(np.asarray([[1e4, 0.0]]), np.asarray([[1e4]]))
+    (array([[     0., -10000.]]), array([[1., 0.]]))
+    """
     shifted = x - largest
     return shifted, xp.exp(shifted)
 
@@ -17,7 +25,7 @@ def _shift(function: str, x: Array) -> tuple[Any, Array, Array, Array]:
     check_floats(function, x=x)
     if x.ndim < 1 or x.shape[-1] == 0:
         raise ValueError(f"{function}: expected x with classes in the last axis, got shape {tuple(x.shape)}")
-    shifted, exponentials = _shifted_exp(x, xp.max(x, axis=-1, keepdims=True))
+    shifted, exponentials = shifted_exp(x, xp.max(x, axis=-1, keepdims=True))
     return xp, shifted, exponentials, xp.sum(exponentials, axis=-1, keepdims=True)
 
 

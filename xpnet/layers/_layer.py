@@ -74,7 +74,7 @@ class Layer(ABC):
             if isinstance(member, Layer):
                 yield from member._walk(path, trainable_only)
 
-    def _collect(self, kind: type[Any], trainable_only: bool = False) -> dict[str, Any]:
+    def _collect(self, kind: type[Any] | tuple[type[Any], ...], trainable_only: bool = False) -> dict[str, Any]:
         found: dict[str, Any] = {}
         seen: set[int] = set()
         for path, member in self._walk("", trainable_only):
@@ -98,7 +98,7 @@ class Layer(ABC):
 
     def tensors(self) -> dict[str, "Parameter | Buffer"]:
         """Parameters (frozen ones too) and buffers by path: what makes up the state."""
-        return self._collect((Parameter, Buffer))  # type: ignore[arg-type]
+        return self._collect((Parameter, Buffer))
 
     # State ------------------------------------------------------------------------------------------------------
 

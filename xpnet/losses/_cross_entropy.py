@@ -2,15 +2,9 @@ from typing import Any
 
 from xpnet._typing import Array, Pullback
 from xpnet.backend import array_namespace, backend_of, elementwise, readable, row_max, row_sum
-from xpnet.functional import check_floats
+from xpnet.functional import check_floats, shifted_exp
 from xpnet.losses._checks import check_batch, check_pair, check_range, example_weights
 from xpnet.losses._reduction import loss_and_pullback
-
-
-@elementwise()
-def _shifted_exp(xp: Any, y: Array, largest: Array) -> tuple[Array, Array]:
-    shifted = y - largest
-    return shifted, xp.exp(shifted)
 
 
 @elementwise()
@@ -78,7 +72,7 @@ def softmax_cross_entropy(y: Array, t: Array, weights: Array | None = None) -> t
         raise ValueError(f"{name}: expected outputs (n, classes), got shape {tuple(y.shape)}")
     labelled = _check_targets(name, xp, y, t)
     weight = example_weights(name, weights, y)
-    shifted, exponentials = _shifted_exp(y, row_max(y))
+    shifted, exponentials = shifted_exp(y, row_max(y))
     total = row_sum(exponentials)
     if labelled:
         classes = y.shape[1]
