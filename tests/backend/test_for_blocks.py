@@ -37,9 +37,10 @@ def test_every_item_is_in_one_block_and_results_are_in_order(two_threads, n, byt
     assert all(blocks)
 
 
-def test_the_plain_body_is_one_block():
+def test_the_plain_body_has_as_few_blocks_as_memory_allows():
     with xpnet.use_backend("array_api_strict") as strict:
-        assert for_blocks(10, 2**30, lambda *ends: ends, like=strict.zeros(1)) == [(0, 10)]
+        assert for_blocks(10, 2**20, lambda *ends: ends, like=strict.zeros(1)) == [(0, 10)]
+        assert for_blocks(10, 2**28, lambda *ends: ends, like=strict.zeros(1)) == [(0, 4), (4, 8), (8, 10)]
 
 
 def test_results_are_in_order_whatever_takes_longest(two_threads):
@@ -64,27 +65,31 @@ def test_blocks_run_on_several_threads_with_blas_on_one(two_threads):
     assert set(inside) <= {1}
 
 
-def test_an_error_comes_out_when_all_blocks_are_done_and_blas_has_its_threads_back(two_threads):
-    done = []
+@pytest.mark.parametrize("failing", [0, 1])
+def test_an_error_comes_out_when_running_blocks_are_done_and_blas_has_its_threads_back(two_threads, failing):
+    done, both = [], threading.Barrier(2, timeout=10)
 
     def body(start, stop):
-        if start == 0:
-            raise ZeroDivisionError("block 0")
+        if start < 2:
+            both.wait()
+        if start == failing:
+            raise ZeroDivisionError(f"block {start}")
         time.sleep(0.05)
         done.append(start)
 
-    with pytest.raises(ZeroDivisionError, match="block 0"):
-        for_blocks(2, 2**30, body, like=LIKE)
-    assert done == [1]
+    with pytest.raises(ZeroDivisionError, match=f"block {failing}"):
+        for_blocks(100, 2**30, body, like=LIKE)
+    assert 1 - failing in done
+    assert len(done) < 5, "blocks that had not begun when one failed are left out"
     assert set(blas_threads()) <= {2}
 
 
-def test_blocks_inside_a_block_run_in_one_piece(two_threads):
+def test_blocks_inside_a_block_run_on_its_own_thread(two_threads):
     def body(start, stop):
-        return for_blocks(10, 2**30, lambda *ends: ends, like=LIKE)
+        inner = for_blocks(10, 2**30, lambda *_: threading.get_ident(), like=LIKE)
+        return len(inner), set(inner) == {threading.get_ident()}
 
-    assert for_blocks(4, 2**30, body, like=LIKE) == [[(0, 10)]] * 4
-    assert len(for_blocks(10, 2**30, lambda *ends: ends, like=LIKE)) == 10
+    assert for_blocks(4, 2**30, body, like=LIKE) == [(10, True)] * 4
 
 
 def test_two_callers_at_once_share_the_limit_and_the_last_restores_it(two_threads):

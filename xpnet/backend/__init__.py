@@ -33,6 +33,7 @@ from xpnet.backend._registry import (
 )
 from xpnet.backend._seams import column_sum, for_blocks, matmul, readable, row_max, row_sum, sum_of_squares, to_host
 from xpnet.backend._torch import Torch
+from xpnet.backend._windows import Windows
 
 register_backend("numpy", "numpy", kind=NumPy)
 register_backend(
@@ -51,6 +52,7 @@ __all__ = [
     "Generator",
     "HostArray",
     "Key",
+    "Windows",
     "array_namespace",
     "available_backends",
     "backend_of",

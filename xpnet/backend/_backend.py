@@ -11,11 +11,14 @@ from xpnet._typing import Array, Result
 from xpnet.backend._elementwise import Body, fresh
 from xpnet.backend._random import scramble
 from xpnet.backend._registry import find_backend, open_backend
+from xpnet.backend._winograd_seams import WinogradSeams
 
 DTYPES = ("float32", "float64")
+_PIECE = 2**30
+"""Bytes that a block may need, where nothing else says so."""
 
 
-class Backend:
+class Backend(WinogradSeams):
     """One array library, and the device and floating-point type for the arrays made on it.
 
     This class holds the plain Array API body of every seam; a subclass overrides those that its library does faster.
@@ -153,6 +156,10 @@ class Backend:
         out[...] = a @ b
         return out
 
+    def matmul_planes(self, a: Array, b: Array) -> Array:
+        """Plane by plane the product of two stacks of matrices, (planes, n, k) @ (planes, k, m)."""
+        return self.xp.matmul(a, b)
+
     def column_sum(self, x: Array, out: Array | None = None) -> Array:
         """Sums over the rows, (n, c) -> (c,), written into `out` if given."""
         ones = self.ones_row(x.shape[0], x)  # (1, n)
@@ -160,6 +167,17 @@ class Backend:
             return self.xp.reshape(self.matmul(ones, x), (-1,))
         self.matmul(ones, x, self.xp.reshape(out, (1, -1)))
         return out
+
+    def column_moments(self, x: Array) -> tuple[Array, Array]:
+        """Mean and (biased) variance of each column of (n, c): the mean first, then the squares around it."""
+        n = x.shape[0]
+        mean = self.column_sum(x) / n
+        centered = x - mean
+        return mean, self.column_sum(centered * centered) / n
+
+    def column_products(self, a: Array, b: Array, center: Array) -> tuple[Array, Array]:
+        """Sums over the rows of (n, c) of a, and of a · (b - center)."""
+        return self.column_sum(a), self.column_sum(a * (b - center))
 
     def row_max(self, x: Array) -> Array:
         """The largest of each row, (n, c) -> (n, 1)."""
@@ -200,11 +218,26 @@ class Backend:
         return guarded
 
     def for_blocks(self, n: int, bytes_each: int, body: Callable[[int, int], Result]) -> list[Result]:
-        """`body(start, stop)` over `range(n)` in pieces; the results in order. Here: one piece.
+        """`body(start, stop)` over `range(n)` in pieces; the results in order. Here: as few as memory allows.
 
         `bytes_each` is the memory that one of the n items needs while `body` works on it.
         """
-        return [body(0, n)] if n else []
+        size = max(1, _PIECE // max(1, bytes_each))
+        return [body(start, min(start + size, n)) for start in range(0, n, size)]
+
+    def sum_blocks(
+        self, n: int, bytes_each: int, body: Callable[[int, int], tuple[Array, ...]], at_least: int = 1
+    ) -> tuple[Array, ...]:
+        """The sums of what `body(start, stop)` returns, new arrays all, over `range(n)` in pieces, as `for_blocks`.
+
+        `at_least` is the length of a piece below which adding up its results would cost too much.
+        """
+        size = max(1, at_least, _PIECE // max(1, bytes_each))
+        sums = body(0, min(size, n))
+        for start in range(size, n, size):
+            for total, part in zip(sums, body(start, min(start + size, n)), strict=True):
+                total += part
+        return sums
 
     def readable(self, x: Array) -> bool:
         """Whether the host can read `x` without waiting for a device."""
@@ -220,6 +253,9 @@ class Backend:
     def memory(self) -> dict[str, int]:
         """Bytes in use and in reserve, by name; empty where the library does not tell."""
         return {}
+
+    def release(self) -> None:
+        """Gives memory that is held for reuse back to the system."""
 
     def describe(self) -> list[str]:
         """One line for each device, for `python -m xpnet`."""

@@ -1,11 +1,13 @@
-"""How many threads BLAS uses, which is a setting of the whole process: one for small products, one inside blocks.
+"""How many threads BLAS uses, which is a setting of the whole process: one for every product that xpnet makes.
 
-OpenBLAS sends even small products to all its threads and waits for the slowest. On a machine whose cores are busy that
-wait is a turn of the scheduler: a digits network trained ten times slower with two threads than with one.
+Large products are parted among xpnet's own threads. OpenBLAS sends even small ones to all its threads and waits for the
+slowest, which on a machine whose cores are busy is a turn of the scheduler; and its threads keep a core busy for some
+25 ms after a product, waiting for the next, while the work between products runs at half the speed.
 """
 
 import functools
 import itertools
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,14 +17,26 @@ import threadpoolctl
 
 from xpnet._typing import Result
 
-SMALL = 5 * 2**19
-"""Multiply-adds below which a product takes one thread: about 60 µs on one core."""
+LARGE = 2**23
+"""Multiply-adds from which a product is shared among threads: about 0.2 ms on one core."""
 TINY_MATRIX, TINY_VECTOR = 2**18, 2**13
 """Multiply-adds up to which OpenBLAS takes one thread by itself, for a product of matrices and of a vector."""
 
 _lock = threading.Lock()
 _holders = 0
 _before: list[int] = []
+
+
+def _after_fork() -> None:
+    """In the child nobody holds BLAS."""
+    global _lock, _holders
+    _lock = threading.Lock()
+    if _holders:
+        _holders = 1
+        _leave()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 @functools.cache

@@ -10,6 +10,7 @@ from xpnet._typing import Array
 from xpnet.backend._backend import Backend
 from xpnet.backend._elementwise import Body, fresh
 from xpnet.backend._registry import BackendUnavailableError
+from xpnet.backend._windows import Windows
 
 _ROW = 256
 """The flat store's parts are multiples of this."""
@@ -64,6 +65,9 @@ class CuPy(Backend):
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
         return self._cupy.matmul(a, b, out=out)
 
+    def view(self, padded: Array, windows: Windows) -> Array:
+        return self._cupy.lib.stride_tricks.as_strided(padded, *windows.strided(padded.shape, padded.strides))
+
     def sum_of_squares(self, x: Array) -> Array:
         """Row by row, then over the rows: a reduction to one number would keep all but one multiprocessor idle."""
         rows = x.reshape(-1, _ROW) if x.size % _ROW == 0 else x.reshape(1, -1)
@@ -107,6 +111,9 @@ class CuPy(Backend):
         """CuPy's pool: in use, and held for reuse."""
         pool = self._cupy.get_default_memory_pool()
         return {"used": pool.used_bytes(), "reserved": pool.total_bytes()}
+
+    def release(self) -> None:
+        self._cupy.get_default_memory_pool().free_all_blocks()
 
     def describe(self) -> list[str]:
         runtime = self._cupy.cuda.runtime

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from xpnet.backend import _memory, _threads
 from xpnet.backend._elementwise import Body
 
 SMALLEST = 16_384
@@ -39,6 +40,27 @@ def compiled_loops(enabled: bool | None = None) -> bool:
     if enabled is not None:
         _enabled = enabled
     return _enabled
+
+
+def fits(*arrays: Any) -> bool:
+    """Whether the loops over images are on, and made for these arrays."""
+    return _enabled and all(a.flags.c_contiguous and a.dtype in _FLOATS for a in arrays)
+
+
+@functools.cache
+def loops() -> types.ModuleType:
+    """The loops over images; compiled when first called."""
+    from xpnet.backend import _loops
+
+    return _loops
+
+
+@functools.cache
+def winograd() -> types.ModuleType:
+    """The loops of Winograd's transforms; compiled when first called."""
+    from xpnet.backend import _winograd_loops
+
+    return _winograd_loops
 
 
 def compiled(body: Body, updates: int, plain: Body) -> Body:
@@ -105,12 +127,21 @@ class _Loop:
         tiny = [np.ones(1, a.dtype) if isinstance(a, (np.ndarray, np.generic)) else a for a in operands]
         new = plain(*tiny)
         new = () if new is None else new if isinstance(new, tuple) else (new,)
-        self.dtypes = [a.dtype for a in new]
+        self.dtypes, self.layout = [a.dtype for a in new], layout
         self.run = _build(body, layout, updates, len(new), operands[0].dtype.type)
 
     def __call__(self, *operands: Any, shape: tuple[int, ...]) -> Any:
-        new = [np.empty(operands[0].shape, dtype) for dtype in self.dtypes]
-        self.run(*new, *operands)
+        first = operands[0]
+        new = [_memory.empty(first.shape, dtype) for dtype in self.dtypes]
+
+        def part(start: int, stop: int) -> None:
+            pieces = (a[start:stop] if kind in "fc" else a for kind, a in zip(self.layout, operands, strict=True))
+            self.run(*(a[start:stop] for a in new), *pieces)
+
+        if first.size < _threads.LARGE:
+            self.run(*new, *operands)
+        else:
+            _threads.share(len(first), first.size, part)
         results = tuple(a.reshape(shape) for a in new)
         return None if not results else results[0] if len(results) == 1 else results
 

@@ -1,23 +1,25 @@
 """NumPy: products by BLAS into a given place, blocks on threads, chains of operations as Numba loops."""
 
-import functools
 import os
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import threadpoolctl
+from numpy.lib.stride_tricks import as_strided
 
-from xpnet._typing import Array, Result
-from xpnet.backend import _blas, _numba
+from xpnet._typing import Array, Result, Shape
+from xpnet.backend import _blas, _memory, _numba, _threads
 from xpnet.backend._backend import Backend
 from xpnet.backend._elementwise import Body
+from xpnet.backend._windows import Windows
 
 _FEW_COLUMNS = 32
+_PIECE = 2**16
+"""Elements of the flat store that an optimizer's rule, in NumPy's own operations, updates at once."""
+_EVEN = 16
+"""Parts of a product are multiples of this, as BLAS's own blocks are."""
 _KINDS = {"f": "float", "i": "int", "u": "int", "b": "bool"}
 
 
@@ -52,11 +54,48 @@ class NumPy(Backend):
     def device_of(self, x: Array) -> str:
         return "cpu"
 
+    def empty(self, shape: Shape, like: Array) -> Array:
+        return _memory.empty(shape, like.dtype)
+
+    def place(self, shape: Shape, like: Array, out: Array | None) -> Array:
+        """In another order of axes, a change of shape would be a copy."""
+        return super().place(shape, like, out if out is not None and out.flags.c_contiguous else None)
+
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
-        return _product(a, b, out, a.shape[0] * b.size, _blas.TINY_MATRIX)
+        m, n, work = a.shape[0], b.shape[1], a.shape[0] * b.size
+        y = _new((m, n), a, b) if out is None else out
+        if work < _blas.LARGE or not _blas.several():
+            return _alone(np.matmul, work, _blas.TINY_MATRIX, a, b, out=y)
+
+        def some_rows(start: int, stop: int) -> None:
+            np.matmul(a[start:stop], b, out=y[start:stop])
+
+        def some_columns(start: int, stop: int) -> None:
+            np.matmul(a, b[:, start:stop], out=y[:, start:stop])
+
+        longest, part = (m, some_rows) if m >= n else (n, some_columns)
+        if longest <= _EVEN:
+            return _blas.on_one_thread(np.matmul, a, b, out=y)
+        _threads.run(longest, _EVEN * -(-longest // (_EVEN * _threads.threads())), part)
+        return y
+
+    def matmul_planes(self, a: Array, b: Array) -> Array:
+        planes = a.shape[0]
+        y = _new((planes, a.shape[1], b.shape[2]), a, b)
+
+        def some(start: int, stop: int) -> None:
+            np.matmul(a[start:stop], b[start:stop], out=y[start:stop])
+
+        with _blas.one_thread():
+            _threads.run(planes, -(-planes // (_threads.threads() if a.shape[1] * b.size >= _blas.LARGE else 1)), some)
+        return y
 
     def column_sum(self, x: Array, out: Array | None = None) -> Array:
-        return _product(self.ones_row(x.shape[0], x)[0], x, out, x.size, _blas.TINY_VECTOR)
+        ones = self.ones_row(x.shape[0], x)[0]
+        if x.size < _threads.LARGE or not _blas.several():
+            return _alone(np.matmul, x.size, _blas.TINY_VECTOR, ones, x, out=out)
+        parts = _threads.share(len(x), x.size, lambda start, stop: np.matmul(ones[start:stop], x[start:stop]))
+        return np.add.reduce(parts, axis=0, out=out)
 
     def row_max(self, x: Array) -> Array:
         """For few columns over a transposed copy: NumPy's loop over a short row costs more than the row."""
@@ -65,52 +104,155 @@ class NumPy(Backend):
         return np.maximum.reduce(np.ascontiguousarray(x.T), axis=0)[:, None]
 
     def row_sum(self, x: Array) -> Array:
-        return _product(x, self.ones_row(x.shape[1], x).T, None, x.size, _blas.TINY_VECTOR)
+        return _alone(np.matmul, x.size, _blas.TINY_VECTOR, x, self.ones_row(x.shape[1], x).T)
 
     def total(self, x: Array) -> Array:
         return np.add.reduce(x, axis=None)
 
     def sum_of_squares(self, x: Array) -> Array:
-        if _blas.TINY_VECTOR < x.size < _blas.SMALL and _blas.several():
-            return _blas.on_one_thread(np.dot, x, x)
-        return np.dot(x, x)
+        if x.size < _threads.LARGE or not _blas.several():
+            return _alone(np.dot, x.size, _blas.TINY_VECTOR, x, x)
+        parts = _threads.share(x.size, x.size, lambda start, stop: np.dot(x[start:stop], x[start:stop]))
+        return np.add.reduce(parts)
 
     def compile(self, body: Body, updates: int, guarded: bool) -> Body:
         plain = super().compile(body, updates, False)
-        run = _numba.compiled(body, updates, plain)
-        return self._guard(run, updates) if guarded else run
+        if not guarded:
+            return _numba.compiled(body, updates, plain)
+        return self._guard(_numba.compiled(body, updates, _in_pieces(plain)), updates)
 
     def for_blocks(self, n: int, bytes_each: int, body: Callable[[int, int], Result]) -> list[Result]:
-        """Pieces that fit a core's second-level cache, on as many threads as BLAS would use, BLAS on one in each.
+        """Pieces that fit a core's second-level cache, on as many threads as BLAS would use, BLAS on one in each."""
+        threads, fitting = _threads.threads(), max(1, _threads.cache_bytes() // max(1, bytes_each))
+        rounds = max(1, -(-n // fitting) // threads)  # each thread has as many pieces as the others
+        return _threads.run(n, max(1, -(-n // (rounds * threads))), body)
 
-        Inside a block it runs in one piece: threads that wait for threads could wait for ever.
-        """
-        threads = _blas.threads()
-        size = max(1, min(_cache_bytes() // max(1, bytes_each), -(-n // threads)))
-        starts = range(0, n, size)
-        if size >= n or getattr(_inside, "a_block", False):
-            return super().for_blocks(n, bytes_each, body)
-        if threads == 1:
-            return [body(start, min(start + size, n)) for start in starts]
+    def sum_blocks(
+        self, n: int, bytes_each: int, body: Callable[[int, int], tuple[Array, ...]], at_least: int = 1
+    ) -> tuple[Array, ...]:
+        """As many sums as there are threads, each over pieces that fit the cache, and then their sum."""
+        size = max(at_least, _threads.cache_bytes() // max(1, bytes_each))
 
-        def block(start: int) -> Result:
-            _inside.a_block = True
-            try:
-                return body(start, min(start + size, n))
-            finally:
-                _inside.a_block = False
+        def several(start: int, stop: int) -> tuple[Array, ...]:
+            sums = body(start, min(start + size, stop))
+            for begin in range(start + size, stop, size):
+                _add(sums, body(begin, min(begin + size, stop)))
+            return sums
 
-        with _blas.one_thread():
-            # Each block sees the caller's context (use_backend, np.errstate), and none outlives the call.
-            pool = _executor(threads)
-            blocks = [pool.submit(copy_context().run, block, start) for start in starts]
-            wait(blocks)
-        return [future.result() for future in blocks]
+        if n == 0:
+            return body(0, 0)
+        sums, *others = _threads.run(n, max(at_least, -(-n // _threads.threads())), several)
+        for other in others:
+            _add(sums, other)
+        return sums
+
+    def column_moments(self, x: Array) -> tuple[Array, Array]:
+        n, channels = x.shape
+        if not (n and _numba.fits(x)):
+            return super().column_moments(x)
+
+        def part(start: int, stop: int) -> tuple[int, Array, Array]:
+            mean, squares = np.empty((2, channels), x.dtype)
+            _numba.loops().column_moments(mean, squares, x, start, stop)
+            return stop - start, mean, squares
+
+        parts = _threads.share(n, x.size, part)
+        mean = sum(rows / n * own for rows, own, _ in parts)
+        return mean, sum(squares + rows * (own - mean) ** 2 for rows, own, squares in parts) / n
+
+    def column_products(self, a: Array, b: Array, center: Array) -> tuple[Array, Array]:
+        n, channels = a.shape
+        if not (n and _numba.fits(a, b)):
+            return super().column_products(a, b, center)
+
+        def part(start: int, stop: int) -> tuple[Array, Array]:
+            sums, products = np.empty((2, channels), a.dtype)
+            _numba.loops().column_products(sums, products, a, b, center, start, stop)
+            return sums, products
+
+        sums, *others = _threads.share(n, a.size, part)
+        for other in others:
+            _add(sums, other)
+        return sums
+
+    def window_max(self, x: Array, windows: Windows) -> tuple[Array, Array]:
+        flat = _plane(windows)
+        if flat is None or not _numba.fits(x):
+            return super().window_max(x, windows)
+        n, channels = x.shape[0], x.shape[-1]
+        images = x.reshape(n, *flat.size, channels)
+        y = _memory.empty((n, *flat.output, channels), x.dtype)
+        winner = _memory.empty(y.shape, np.uint8 if windows.taps < 256 else np.int32)
+
+        def part(start: int, stop: int) -> None:
+            _numba.loops().window_max(y, winner, images, flat.kernel, flat.stride, flat.before, start, stop)
+
+        _threads.share(n, x.size, part)
+        shape = (n, *windows.output, channels)
+        return y.reshape(shape), winner.reshape(shape)
+
+    def window_max_gradient(self, dy: Array, winner: Array, windows: Windows) -> Array:
+        flat = _plane(windows)
+        if flat is None or not (_numba.fits(dy) and winner.flags.c_contiguous):
+            return super().window_max_gradient(dy, winner, windows)
+        n, channels = dy.shape[0], dy.shape[-1]
+        shape = (n, *flat.output, channels)
+        dx, images, numbers = (
+            _memory.empty((n, *flat.size, channels), dy.dtype),
+            dy.reshape(shape),
+            winner.reshape(shape),
+        )
+
+        def part(start: int, stop: int) -> None:
+            _numba.loops().window_max_gradient(dx, images, numbers, flat.kernel, flat.stride, flat.before, start, stop)
+
+        _threads.share(n, dx.size, part)
+        return dx.reshape(n, *windows.size, channels)
+
+    def view(self, padded: Array, windows: Windows) -> Array:
+        return as_strided(padded, *windows.strided(padded.shape, padded.strides))
+
+    def spread(self, rows: Array, windows: Windows, out: Array) -> None:
+        flat = _plane(windows)
+        if flat is None or not _numba.fits(rows, out):
+            super().spread(rows, windows, out)
+            return
+        images = out.reshape(out.shape[0], *flat.size, out.shape[-1])
+        _numba.loops().spread(images, rows, flat.kernel, flat.stride, flat.dilation, flat.before, flat.output)
+
+    def tiles_to_planes(self, x: Array, tiles: Windows) -> Array:
+        if not _numba.fits(x):
+            return super().tiles_to_planes(x, tiles)
+        planes = _memory.empty((36, x.shape[0] * tiles.pixels, x.shape[-1]), x.dtype)
+        _numba.winograd().tiles_to_planes(planes, x, *tiles.before, *tiles.output)
+        return planes
+
+    def planes_to_tiles(self, planes: Array, tiles: Windows, dx: Array) -> None:
+        if _numba.fits(planes, dx):
+            _numba.winograd().planes_to_tiles(dx, planes, *tiles.before, *tiles.output)
+        else:
+            super().planes_to_tiles(planes, tiles, dx)
+
+    def planes_to_results(self, planes: Array, tiles: Windows, y: Array) -> None:
+        if _numba.fits(planes, y):
+            _numba.winograd().planes_to_results(y, planes, *tiles.output)
+        else:
+            super().planes_to_results(planes, tiles, y)
+
+    def results_to_planes(self, dy: Array, tiles: Windows) -> Array:
+        if not _numba.fits(dy):
+            return super().results_to_planes(dy, tiles)
+        planes = _memory.empty((36, dy.shape[0] * tiles.pixels, dy.shape[-1]), dy.dtype)
+        _numba.winograd().results_to_planes(planes, dy, *tiles.output)
+        return planes
 
     def memory(self) -> dict[str, int]:
-        """The resident memory of the process."""
+        """The resident memory of the process, and how much of it is kept for reuse."""
         pages = int(Path("/proc/self/statm").read_text().split()[1])
-        return {"resident": pages * os.sysconf("SC_PAGE_SIZE")}
+        return {"resident": pages * os.sysconf("SC_PAGE_SIZE"), "kept": _memory.kept_bytes()}
+
+    def release(self) -> None:
+        _memory.release()
 
     def describe(self) -> list[str]:
         libraries = [
@@ -126,31 +268,44 @@ class NumPy(Backend):
         ]
 
 
-def _product(a: Array, b: Array, out: Array | None, work: int, tiny: int) -> Array:
-    """a @ b, on one thread if its work, in multiply-adds, is small."""
-    if tiny < work < _blas.SMALL and _blas.several():
-        return _blas.on_one_thread(np.matmul, a, b, out=out)
-    return np.matmul(a, b, out=out)
+def _in_pieces(plain: Body) -> Body:
+    """A body without new results, such as an optimizer's rule, over pieces that fit the cache, on several threads."""
+
+    def call(*arguments: Any) -> None:
+        first = arguments[0]
+        flat = all(np.size(a) == 1 or (a.shape == first.shape and a.flags.c_contiguous) for a in arguments)
+        if first.size < _threads.LARGE or first.ndim != 1 or not flat:
+            plain(*arguments)
+            return
+
+        def piece(start: int, stop: int) -> None:
+            plain(*(a if np.size(a) == 1 else a[start:stop] for a in arguments))
+
+        _threads.run(first.size, _PIECE, piece)
+
+    return call
 
 
-_inside = threading.local()
-_lock = threading.Lock()
-_pools: dict[int, ThreadPoolExecutor] = {}
-os.register_at_fork(after_in_child=_pools.clear)
+def _new(shape: Shape, a: Array, b: Array) -> Array:
+    """A place for the product of two arrays."""
+    return _memory.empty(shape, a.dtype if a.dtype == b.dtype else np.result_type(a, b))
 
 
-@functools.cache
-def _cache_bytes() -> int:
-    """The second-level cache of one core; 1 MiB where the system does not tell."""
-    try:
-        text = Path("/sys/devices/system/cpu/cpu0/cache/index2/size").read_text().strip()
-    except OSError:
-        return 2**20
-    return int(text.rstrip("KM")) * {"K": 2**10, "M": 2**20}.get(text[-1], 1)
+def _alone(product: Callable[..., Array], work: int, tiny: int, *arguments: Array, **options: Any) -> Array:
+    """A product with BLAS on one thread, which it takes by itself for a tiny number of multiply-adds."""
+    if work > tiny and _blas.several():
+        return _blas.on_one_thread(product, *arguments, **options)
+    return product(*arguments, **options)
 
 
-def _executor(threads: int) -> ThreadPoolExecutor:
-    with _lock:
-        if threads not in _pools:
-            _pools[threads] = ThreadPoolExecutor(threads, thread_name_prefix="xpnet")
-        return _pools[threads]
+def _add(sums: tuple[Array, ...], others: tuple[Array, ...]) -> None:
+    for total, other in zip(sums, others, strict=True):
+        total += other
+
+
+def _plane(windows: Windows) -> Windows | None:
+    """The same windows over two axes, for which the loops are written; None for more than two."""
+    if len(windows.size) == 1:
+        values = (windows.size, windows.kernel, windows.stride, windows.dilation, windows.before, windows.output)
+        return Windows(*((first, *value) for first, value in zip((1, 1, 1, 1, 0, 1), values, strict=True)))
+    return windows if len(windows.size) == 2 else None

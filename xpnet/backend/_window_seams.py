@@ -1,0 +1,137 @@
+"""The seams of convolution and pooling in plain Array API."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from xpnet._typing import Array, Shape
+from xpnet.backend._windows import Windows
+
+
+class WindowSeams:
+    """What a backend does with the windows of (n, *size, channels); each of the n examples stands for itself."""
+
+    xp: Any
+
+    def empty(self, shape: Shape, like: Array) -> Array:
+        """An array to be written, of the type and on the device of `like`."""
+        return self.xp.empty(shape, dtype=like.dtype, device=self.device_of(like))
+
+    def place(self, shape: Shape, like: Array, out: Array | None) -> Array:
+        """`out` where a product can be written into it in another shape, else a new array."""
+        return self.empty(shape, like) if out is None else out
+
+    def item_bytes(self, x: Array) -> int:
+        """Bytes of one element of a floating-point array."""
+        return int(self.xp.finfo(x.dtype).bits) // 8
+
+    def device_of(self, x: Array) -> Any:
+        """The device that `x` lives on, in the library's own terms."""
+        raise NotImplementedError
+
+    def pad(self, x: Array, windows: Windows, value: float = 0.0) -> Array:
+        """`x` padded with `value`, or cut, to the windows' reach."""
+        if not windows.padded:
+            return x
+        full = self.empty((x.shape[0], *windows.reach, x.shape[-1]), x)
+        full[...] = value
+        inside, outside = windows.overlap()
+        full[inside] = x[outside]
+        return full
+
+    def unpad(self, padded: Array, windows: Windows) -> Array:
+        """The adjoint of `pad`: what of `padded` lies inside; zero where no window looks."""
+        if not windows.padded:
+            return padded
+        full = self.empty((padded.shape[0], *windows.size, padded.shape[-1]), padded)
+        full[...] = 0.0
+        inside, outside = windows.overlap()
+        full[outside] = padded[inside]
+        return full
+
+    def gather(self, x: Array, windows: Windows) -> Array:
+        """Each window as a row, (n, *size, c) -> (n · pixels, taps · c), padded with zeros."""
+        n, channels = x.shape[0], x.shape[-1]
+        shape = (n * windows.pixels, windows.taps * channels)
+        if windows.trivial:
+            return self.xp.reshape(x, shape)
+        if channels == 1:  # by elements of the windows, which lie side by side in x, three times as fast
+            return self.stack(x, windows).T
+        padded = self.pad(x, windows)
+        view = self.view(padded, windows)
+        if view is not None:
+            return self.xp.reshape(view, shape)
+        rows = self.empty((n, *windows.output, windows.taps, channels), x)
+        for t, tap in enumerate(windows.slices()):
+            rows[..., t, :] = padded[tap]
+        return self.xp.reshape(rows, shape)
+
+    def stack(self, x: Array, windows: Windows) -> Array:
+        """Each element of the windows as a plane, (n, *size, c) -> (taps, n · pixels · c), padded with zeros."""
+        n, channels = x.shape[0], x.shape[-1]
+        padded = self.pad(x, windows)
+        view = self.view(padded, windows)
+        if view is not None:
+            axes = len(windows.size)
+            within = tuple(range(axes + 1, 2 * axes + 1))
+            view = self.xp.permute_dims(view, (*within, *range(axes + 1), 2 * axes + 1))
+            return self.xp.reshape(view, (windows.taps, n * windows.pixels * channels))
+        planes = self.empty((windows.taps, n, *windows.output, channels), x)
+        for t, tap in enumerate(windows.slices()):
+            planes[t, ...] = padded[tap]
+        return self.xp.reshape(planes, (windows.taps, n * windows.pixels * channels))
+
+    def view(self, padded: Array, windows: Windows) -> Array | None:
+        """The windows of a padded array, (n, *output, *kernel, c), without a copy; None where the library has none."""
+        return None
+
+    def spread(self, rows: Array, windows: Windows, out: Array) -> None:
+        """The adjoint of `gather`, (n · pixels, taps · c) -> (n, *size, c), written into `out`.
+
+        One element of the windows after the other, so that no place is added to twice at once.
+        """
+        n, channels = out.shape[0], out.shape[-1]
+        taps = self.xp.reshape(rows, (n, *windows.output, windows.taps, channels))
+        out[...] = self._spread((taps[..., t, :] for t in range(windows.taps)), out, windows)
+
+    def window_max(self, x: Array, windows: Windows) -> tuple[Array, Array]:
+        """The largest of each window, and which element it is: the first of equals; NaN counts as largest."""
+        xp, padded, taps = self.xp, self.pad(x, windows, -float("inf")), list(windows.slices())
+        largest = xp.asarray(padded[taps[0]], copy=True)
+        for tap in taps[1:]:
+            largest = xp.maximum(largest, padded[tap])
+        inside = None
+        if windows.padded:  # padding does not win, even where all are -inf
+            inside = self.pad(xp.ones((1, *windows.size, 1), dtype=xp.bool, device=self.device_of(x)), windows, False)
+        number = xp.uint8 if windows.taps < 256 else xp.int32
+        rank = xp.zeros_like(largest, dtype=number)  # the number of elements from the winner to the window's end
+        for t, tap in enumerate(taps):
+            value = padded[tap]
+            wins = (value == largest) | (value != value)
+            wins = wins if inside is None else wins & inside[tap]
+            rank = xp.maximum(rank, xp.astype(wins, number) * (windows.taps - t))
+        return largest, windows.taps - rank
+
+    def window_max_gradient(self, dy: Array, winner: Array, windows: Windows) -> Array:
+        """Adds each window's gradient to the element that was its largest."""
+        return self._spread((dy * self.xp.astype(winner == t, dy.dtype) for t in range(windows.taps)), dy, windows)
+
+    def window_sum(self, x: Array, windows: Windows) -> Array:
+        """The sum of each window."""
+        padded = self.pad(x, windows)
+        first, *others = windows.slices()
+        total = self.xp.asarray(padded[first], copy=True)
+        for tap in others:
+            total += padded[tap]
+        return total
+
+    def window_sum_gradient(self, dy: Array, windows: Windows) -> Array:
+        """Adds each window's gradient to all its elements."""
+        return self._spread((dy for _ in range(windows.taps)), dy, windows)
+
+    def _spread(self, taps: Iterable[Array], like: Array, windows: Windows) -> Array:
+        """The adjoint of taking taps: one slice after the other, so that no place is written twice at once."""
+        padded = self.empty((like.shape[0], *windows.reach, like.shape[-1]), like)
+        padded[...] = 0.0
+        for place, values in zip(windows.slices(), taps, strict=True):
+            padded[place] += values
+        return self.unpad(padded, windows)
