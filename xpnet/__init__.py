@@ -32,6 +32,7 @@ from xpnet.backend import (
     set_backend,
     use_backend,
 )
+from xpnet.functional import get_convolution, set_convolution, use_convolution
 from xpnet.interchange import load_weights, save_weights
 from xpnet.optimizers import NonFiniteError
 from xpnet.training import History, evaluate, fit, predict
@@ -50,6 +51,7 @@ __all__ = [
     "fit",
     "functional",
     "get_backend",
+    "get_convolution",
     "initializers",
     "interchange",
     "layers",
@@ -65,6 +67,8 @@ __all__ = [
     "schedules",
     "seed",
     "set_backend",
+    "set_convolution",
     "training",
     "use_backend",
+    "use_convolution",
 ]

@@ -64,6 +64,22 @@ def test_a_step_with_dropout_and_batch_norm_waits_for_nothing(counts):
     assert (step["h2d"], step["d2h"], step["syncs"]) == (0, 0, 0), step["events"]
 
 
+@pytest.fixture(scope="module")
+def images():
+    return run("count_cnn_step.py")
+
+
+@pytest.mark.parametrize("model", ["simple_cnn", "deep_cnn", "vgg_small"])
+def test_a_convolutional_step_copies_nothing_waits_for_nothing_and_does_not_grow_with_the_batch(images, model):
+    small, large = images[model]
+    assert [small[kind] for kind in ("h2d", "d2h", "syncs")] == [0, 0, 0], small["events"]
+    assert small["events"] == large["events"]
+
+
+def test_a_step_of_simple_cnn_is_at_most_90_device_operations(images):
+    assert images["simple_cnn"][0]["total"] <= 90, images["simple_cnn"][0]["events"]
+
+
 def test_fused_bodies_give_the_plain_bodies_numbers():
     differences = run("check_fused_bodies.py")
     assert len(differences) > 40

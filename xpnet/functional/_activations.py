@@ -9,10 +9,10 @@ from xpnet.backend import array_namespace, elementwise
 from xpnet.functional._checks import check_floats, check_gradient
 
 
-def _value_and_pullback(
+def _by_input(
     name: str, x: Array, value: Callable[..., Any], derivative: Callable[..., Any], *constants: float
 ) -> tuple[Array, Pullback]:
-    """y = value(x), dx = derivative(dy, x, y): what all functions of one element share."""
+    """y = value(x), dx = derivative(dy, x, y): what functions of one element share."""
     array_namespace(x)
     check_floats(name, x=x)
     y = value(x, *constants)
@@ -24,13 +24,26 @@ def _value_and_pullback(
     return y, pullback
 
 
+def _by_value(name: str, x: Array, value: Callable[..., Any], derivative: Callable[..., Any]) -> tuple[Array, Pullback]:
+    """y = value(x), dx = derivative(dy, y): where the value tells enough, x need not be kept."""
+    array_namespace(x)
+    check_floats(name, x=x)
+    y = value(x)
+
+    def pullback(dy: Array) -> Array:
+        check_gradient(name, dy, y.shape, y)
+        return derivative(dy, y)
+
+    return y, pullback
+
+
 @elementwise()
 def _relu(xp: Any, x: Array) -> Array:
     return xp.maximum(x, 0.0)
 
 
 @elementwise()
-def _drelu(xp: Any, dy: Array, x: Array, y: Array) -> Array:
+def _drelu(xp: Any, dy: Array, y: Array) -> Array:
     return dy * xp.astype(y > 0.0, dy.dtype)
 
 
@@ -65,7 +78,7 @@ def relu(x: Array) -> tuple[Array, Pullback]:
     V. Nair, G. Hinton, "Rectified linear units improve restricted Boltzmann machines", ICML 2010.
     Variant: the derivative at 0 is 0, as in PyTorch.
     """
-    return _value_and_pullback("relu", x, _relu, _drelu)
+    return _by_value("relu", x, _relu, _drelu)
 
 
 @elementwise()
@@ -108,7 +121,7 @@ def leaky_relu(x: Array, slope: float = 0.01) -> tuple[Array, Pullback]:
     ----------
     A. Maas, A. Hannun, A. Ng, "Rectifier nonlinearities improve neural network acoustic models", ICML 2013.
     """
-    return _value_and_pullback("leaky_relu", x, _leaky_relu, _dleaky_relu, float(slope))
+    return _by_input("leaky_relu", x, _leaky_relu, _dleaky_relu, float(slope))
 
 
 @elementwise()
@@ -117,7 +130,7 @@ def _sigmoid(xp: Any, x: Array) -> Array:
 
 
 @elementwise()
-def _dsigmoid(xp: Any, dy: Array, x: Array, y: Array) -> Array:
+def _dsigmoid(xp: Any, dy: Array, y: Array) -> Array:
     return dy * y * (1.0 - y)
 
 
@@ -145,7 +158,7 @@ def sigmoid(x: Array) -> tuple[Array, Pullback]:
     >>> sigmoid(np.asarray([-1e4, 0.0, 1e4]))[0]
     array([0. , 0.5, 1. ])
     """
-    return _value_and_pullback("sigmoid", x, _sigmoid, _dsigmoid)
+    return _by_value("sigmoid", x, _sigmoid, _dsigmoid)
 
 
 @elementwise()
@@ -154,7 +167,7 @@ def _tanh(xp: Any, x: Array) -> Array:
 
 
 @elementwise()
-def _dtanh(xp: Any, dy: Array, x: Array, y: Array) -> Array:
+def _dtanh(xp: Any, dy: Array, y: Array) -> Array:
     return dy * (1.0 - y * y)
 
 
@@ -183,7 +196,7 @@ def tanh(x: Array) -> tuple[Array, Pullback]:
     >>> y, pullback(np.asarray([3.0]))
     (array([0.]), array([3.]))
     """
-    return _value_and_pullback("tanh", x, _tanh, _dtanh)
+    return _by_value("tanh", x, _tanh, _dtanh)
 
 
 @elementwise()
@@ -225,7 +238,7 @@ def softplus(x: Array) -> tuple[Array, Pullback]:
     C. Dugas et al., "Incorporating second-order functional knowledge for better option pricing", NIPS 2000.
     Variant: exact everywhere; PyTorch returns x itself above its threshold of 20.
     """
-    return _value_and_pullback("softplus", x, _softplus, _dsoftplus)
+    return _by_input("softplus", x, _softplus, _dsoftplus)
 
 
 @elementwise()
@@ -268,7 +281,7 @@ def silu(x: Array) -> tuple[Array, Pullback]:
     S. Elfwing, E. Uchibe, K. Doya, "Sigmoid-weighted linear units for neural network function approximation in
     reinforcement learning", Neural Networks 107 (2018).
     """
-    return _value_and_pullback("silu", x, _silu, _dsilu)
+    return _by_input("silu", x, _silu, _dsilu)
 
 
 _ROOT = math.sqrt(2.0 / math.pi)
@@ -316,4 +329,4 @@ def gelu(x: Array) -> tuple[Array, Pullback]:
     D. Hendrycks, K. Gimpel, "Gaussian error linear units (GELUs)", 2016, section 2. Variant: the approximation, which
     is PyTorch's `approximate="tanh"`; the Array API standard has no error function.
     """
-    return _value_and_pullback("gelu", x, _gelu, _dgelu, _ROOT, _CUBIC)
+    return _by_input("gelu", x, _gelu, _dgelu, _ROOT, _CUBIC)

@@ -1,5 +1,8 @@
 """What every function asks of its arguments, and says when it is not so."""
 
+import math
+from collections.abc import Callable
+
 from xpnet._typing import Array, Shape
 from xpnet.backend import backend_of
 
@@ -44,6 +47,12 @@ def check_gradient(function: str, dy: Array, shape: Shape, like: Array) -> None:
         raise TypeError(f"{function}: the pullback expects dy of {like.dtype}, got {dy.dtype}")
 
 
+def gradient_check(function: str, y: Array) -> Callable[[Array], None]:
+    """`check_gradient` for the value y, which it does not keep alive: a pullback that needs no y frees its memory."""
+    shape, like = y.shape, backend_of(y).empty((0,), y)
+    return lambda dy: check_gradient(function, dy, shape, like)
+
+
 def check_features(function: str, x: Array, features: int) -> None:
     """The last axis of `x` has this length.
 
@@ -53,3 +62,24 @@ def check_features(function: str, x: Array, features: int) -> None:
     """
     if x.ndim < 1 or x.shape[-1] != features:
         raise ValueError(f"{function}: expected {features} features in the last axis of x, got shape {tuple(x.shape)}")
+
+
+def into(out: Array | None, values: Array) -> Array:
+    """`values`, written into `out` where a place is given."""
+    if out is None:
+        return values
+    if out is not values:
+        out[...] = values
+    return out
+
+
+def check_eps(function: str, eps: float) -> float:
+    """A positive number, as a Python float.
+
+    Raises
+    ------
+    ValueError : anything else.
+    """
+    if not (math.isfinite(eps) and eps > 0.0):
+        raise ValueError(f"{function}: expected eps > 0, got {eps!r}")
+    return float(eps)

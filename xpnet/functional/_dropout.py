@@ -24,8 +24,8 @@ def _drop(
     return x * mask, mask
 
 
-def dropout(x: Array, rate: float, key: Key, step: Array) -> tuple[Array, Pullback]:
-    """Sets elements to zero at random and scales the others, so that the expected value stays.
+def dropout(x: Array, rate: float, key: Key, step: Array, *, by_channel: bool = False) -> tuple[Array, Pullback]:
+    """Sets elements to zero at random, or whole channels, and scales the others, so that the expected value stays.
 
         y = x ∘ m,    m = 1 / (1 - rate) with probability 1 - rate, else 0,    dx = dy ∘ m
 
@@ -38,6 +38,8 @@ def dropout(x: Array, rate: float, key: Key, step: Array) -> tuple[Array, Pullba
     rate : the probability of zero, 0 <= rate < 1.
     key : two odd 32-bit numbers that make this layer's masks its own (`xpnet.backend.random_key`).
     step : 0-d int32 array on the device of `x`; another step gives another, unrelated mask.
+    by_channel : whether all pixels of an example's channel share their fate, for `x` of (n, *size, channels): what
+        neighbours tell each other would undo a mask of single pixels.
 
     Returns
     -------
@@ -60,7 +62,8 @@ def dropout(x: Array, rate: float, key: Key, step: Array) -> tuple[Array, Pullba
     References
     ----------
     N. Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR 15 (2014),
-    section 10. Variant: "inverted", scaled in training and untouched in inference, as in PyTorch. The counter-based
+    section 10; by channel: J. Tompson et al., "Efficient object localization using convolutional networks", CVPR 2015,
+    section 3.2. Variant: "inverted", scaled in training and untouched in inference, as in PyTorch. The counter-based
     mask follows the idea of J. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
     """
     xp = array_namespace(x, step)
@@ -68,12 +71,14 @@ def dropout(x: Array, rate: float, key: Key, step: Array) -> tuple[Array, Pullba
     rate = check_rate(rate)
     if x.ndim < 1:
         raise ValueError("dropout: expected x with at least one axis, got a 0-d array")
-    columns = x.shape[-1]
-    flat = xp.reshape(x, (-1, columns))  # (..., features) -> (n, features)
-    rows = flat.shape[0]
     backend = backend_of(x)
+    masked = x
+    if by_channel and x.ndim > 2:
+        masked = backend.empty((x.shape[0], x.shape[-1]), x)
+        masked[...] = 1.0
+    rows, columns = math.prod(masked.shape[:-1]), masked.shape[-1]
     y, mask = _drop(
-        flat,
+        xp.reshape(masked, (rows, columns)),  # (..., features) -> (n, features)
         xp.reshape(backend.scrambled(rows, x), (rows, 1)),
         backend.scrambled(columns, x),
         scramble(xp.reshape(step, (1, 1))),
@@ -81,13 +86,18 @@ def dropout(x: Array, rate: float, key: Key, step: Array) -> tuple[Array, Pullba
         round((1.0 - rate) * 2**31) - 1,
         1.0 / (1.0 - rate),
     )
-    mask = xp.reshape(mask, x.shape)  # (n, features) -> (..., features)
+    if masked is x:
+        y, mask = xp.reshape(y, x.shape), xp.reshape(mask, x.shape)  # (n, features) -> (..., features)
+    else:
+        mask = xp.reshape(mask, (rows, *(1,) * (x.ndim - 2), columns))  # (n, channels) -> (n, 1, ..., channels)
+        y = x * mask
+    shape = x.shape
 
     def pullback(dy: Array) -> Array:
-        check_gradient("dropout", dy, mask.shape, mask)
+        check_gradient("dropout", dy, shape, mask)
         return dy * mask
 
-    return xp.reshape(y, x.shape), pullback
+    return y, pullback
 
 
 def check_rate(rate: float) -> float:

@@ -1,31 +1,18 @@
-import math
 from typing import Any
 
 from xpnet._typing import Array, Pullback
-from xpnet.backend import array_namespace, column_sum, elementwise
-from xpnet.functional._checks import check_features, check_floats, check_gradient
+from xpnet.backend import backend_of, elementwise
+from xpnet.functional._checks import check_eps, check_features, check_floats, check_gradient, into
 
 
 @elementwise()
-def _center(xp: Any, x: Array, mean: Array) -> tuple[Array, Array]:
-    centered = x - mean
-    return centered, centered * centered
+def _normalize(xp: Any, x: Array, mean: Array, scale: Array, bias: Array) -> Array:
+    return (x - mean) * scale + bias
 
 
 @elementwise()
-def _scale(xp: Any, centered: Array, inverse: Array, weight: Array, bias: Array) -> tuple[Array, Array]:
-    normalized = centered * inverse
-    return normalized, normalized * weight + bias
-
-
-@elementwise()
-def _multiply(xp: Any, a: Array, b: Array) -> Array:
-    return a * b
-
-
-@elementwise()
-def _dx(xp: Any, dy: Array, normalized: Array, mean_dy: Array, mean_product: Array, scale: Array) -> Array:
-    return scale * (dy - mean_dy - normalized * mean_product)
+def _dx_of_columns(xp: Any, dy: Array, x: Array, mean: Array, scale: Array, mean_dy: Array, slope: Array) -> Array:
+    return scale * (dy - mean_dy - (x - mean) * slope)
 
 
 def _check(function: str, x: Array, weight: Array, bias: Array, eps: float, **statistics: Array) -> None:
@@ -35,8 +22,7 @@ def _check(function: str, x: Array, weight: Array, bias: Array, eps: float, **st
         shapes = ", ".join(str(tuple(a.shape)) for a in (weight, bias, *statistics.values()))
         raise ValueError(f"{function}: expected {names} of one shape (features,), got {shapes}")
     check_features(function, x, weight.shape[0])
-    if not (math.isfinite(eps) and eps > 0.0):
-        raise ValueError(f"{function}: expected eps > 0, got {eps!r}")
+    check_eps(function, eps)
 
 
 def batch_norm(
@@ -75,33 +61,32 @@ def batch_norm(
     ----------
     S. Ioffe, C. Szegedy, "Batch normalization", ICML 2015, algorithm 1. Variant: eps 1e-5, as in PyTorch.
     """
-    xp = array_namespace(x, weight, bias)
+    backend = backend_of(x, weight, bias)
+    xp = backend.xp
     _check("batch_norm", x, weight, bias, eps)
     rows = xp.reshape(x, (-1, x.shape[-1]))  # (..., features) -> (n, features)
-    n = rows.shape[0]
+    n, shape = rows.shape[0], x.shape
     if n < 2:
         raise ValueError(
-            f"batch_norm: expected at least 2 rows to take a variance of, got {n} (shape {tuple(x.shape)}); "
+            f"batch_norm: expected at least 2 rows to take a variance of, got {n} (shape {tuple(shape)}); "
             "a last batch of one example is left out by data.batches(..., drop_last=True)"
         )
-    shape = x.shape
-    mean = column_sum(rows) / n
-    centered, squares = _center(rows, mean)
-    variance = column_sum(squares) / n
+    mean, variance = backend.column_moments(rows)
     inverse = 1.0 / xp.sqrt(variance + float(eps))
-    normalized, y = _scale(centered, inverse, weight, bias)
+    scale = weight * inverse
+    y = _normalize(rows, mean, scale, bias)
 
     def pullback(
         dy: Array, *, input_gradient: bool = True, out: tuple[Array | None, Array | None] = (None, None)
     ) -> tuple[Array | None, Array, Array]:
         check_gradient("batch_norm", dy, shape, weight)
-        dy = xp.reshape(dy, (-1, dy.shape[-1]))  # (..., features) -> (n, features)
-        dweight = column_sum(_multiply(dy, normalized), out[0])
-        dbias = column_sum(dy, out[1])
-        if not input_gradient:
-            return None, dweight, dbias
-        dx = _dx(dy, normalized, dbias / n, dweight / n, weight * inverse)
-        return xp.reshape(dx, shape), dweight, dbias
+        dy = xp.reshape(dy, rows.shape)  # (..., features) -> (n, features)
+        dbias, product = backend.column_products(dy, rows, mean)
+        dweight = product * inverse
+        dx = None
+        if input_gradient:
+            dx = xp.reshape(_dx_of_columns(dy, rows, mean, scale, dbias / n, dweight * inverse / n), shape)
+        return dx, into(out[0], dweight), into(out[1], dbias)
 
     return xp.reshape(y, shape), pullback, (mean, variance)
 
@@ -141,21 +126,21 @@ def batch_norm_inference(
     ----------
     S. Ioffe, C. Szegedy, "Batch normalization", ICML 2015, algorithm 2, step 11.
     """
-    xp = array_namespace(x, weight, bias, mean, variance)
+    backend = backend_of(x, weight, bias, mean, variance)
+    xp = backend.xp
     _check("batch_norm_inference", x, weight, bias, eps, mean=mean, variance=variance)
-    rows = xp.reshape(x, (-1, x.shape[-1]))  # (..., features) -> (n, features)
+    rows, shape = xp.reshape(x, (-1, x.shape[-1])), x.shape  # (..., features) -> (n, features)
     inverse = 1.0 / xp.sqrt(variance + float(eps))
     scale = weight * inverse
-    y = xp.reshape(rows * scale + (bias - mean * scale), x.shape)
+    y = xp.reshape(_normalize(rows, mean, scale, bias), shape)
 
     def pullback(
         dy: Array, *, input_gradient: bool = True, out: tuple[Array | None, Array | None] = (None, None)
     ) -> tuple[Array | None, Array, Array]:
-        check_gradient("batch_norm_inference", dy, x.shape, weight)
+        check_gradient("batch_norm_inference", dy, shape, weight)
         dx = dy * scale if input_gradient else None
-        dy = xp.reshape(dy, (-1, dy.shape[-1]))  # (..., features) -> (n, features)
-        dweight = column_sum(_multiply(dy, (rows - mean) * inverse), out[0])
-        dbias = column_sum(dy, out[1])
-        return dx, dweight, dbias
+        dy = xp.reshape(dy, rows.shape)  # (..., features) -> (n, features)
+        dbias, product = backend.column_products(dy, rows, mean)
+        return dx, into(out[0], product * inverse), into(out[1], dbias)
 
     return y, pullback
