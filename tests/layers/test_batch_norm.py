@@ -47,8 +47,8 @@ def test_training_on_one_row_is_refused_and_moves_nothing(backend):
         ({"momentum": 0.0}, "BatchNorm: momentum must be above 0 and at most 1, got 0.0"),
         ({"momentum": 1.5}, "BatchNorm: momentum must be above 0 and at most 1, got 1.5"),
         ({"momentum": float("nan")}, "BatchNorm: momentum must be above 0 and at most 1, got nan"),
-        ({"eps": 0.0}, "BatchNorm: eps must be above 0, got 0.0"),
-        ({"eps": float("inf")}, "BatchNorm: eps must be above 0, got inf"),
+        ({"eps": 0.0}, "BatchNorm: expected eps > 0, got 0.0"),
+        ({"eps": float("inf")}, "BatchNorm: expected eps > 0, got inf"),
     ],
 )
 def test_settings_out_of_their_range_are_refused(options, message):

@@ -9,7 +9,7 @@ from xpnet.layers._layer import Layer
 
 @final
 class Dropout(Layer):
-    """Sets elements to zero at random while training; does nothing in inference.
+    """Sets elements, or whole channels, to zero at random while training; does nothing in inference.
 
     An optimizer gives it a key, from the seed and its path, and the model's step counter. Until then the key comes
     from `xpnet.seed` and the order of construction, and the step stays 0: the same mask each time.
@@ -17,6 +17,7 @@ class Dropout(Layer):
     Parameters
     ----------
     rate : the probability of zero, 0 <= rate < 1.
+    by_channel : whether all pixels of an example's channel share their fate, for (n, *size, channels).
 
     Raises
     ------
@@ -34,13 +35,14 @@ class Dropout(Layer):
     xpnet.functional.dropout : the formula, and how masks are counted out.
     """
 
-    def __init__(self, rate: float) -> None:
+    def __init__(self, rate: float, *, by_channel: bool = False) -> None:
         self.rate = check_rate(rate)
+        self.by_channel = bool(by_channel)
         self.key = next_key()
         self._step: Array | None = None
 
     def __repr__(self) -> str:
-        return f"Dropout({self.rate})"
+        return f"Dropout({self.rate}{', by_channel=True' if self.by_channel else ''})"
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"_step": None}
@@ -54,7 +56,7 @@ class Dropout(Layer):
     def forward(self, x: Array, *, training: bool = True) -> tuple[Array, Pullback]:
         y, pull = x, _identity
         if training and self.rate > 0.0:
-            y, pull = F.dropout(x, self.rate, self.key, self._steps(x))
+            y, pull = F.dropout(x, self.rate, self.key, self._steps(x), by_channel=self.by_channel)
 
         def pullback(dy: Array, *, input_gradient: bool = False) -> Array | None:
             return pull(dy) if input_gradient else None

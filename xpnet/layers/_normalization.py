@@ -4,6 +4,7 @@ from typing import Any, final
 from xpnet import functional as F
 from xpnet._typing import Array, Pullback, Shape
 from xpnet.backend import array_namespace, elementwise, get_backend
+from xpnet.functional import check_eps
 from xpnet.initializers import zeros
 from xpnet.layers._checks import check_count
 from xpnet.layers._layer import Layer
@@ -55,9 +56,7 @@ class BatchNorm(Layer):
         self.features = check_count("BatchNorm", "features", features)
         if not 0.0 < momentum <= 1.0:
             raise ValueError(f"BatchNorm: momentum must be above 0 and at most 1, got {momentum!r}")
-        if not (math.isfinite(eps) and eps > 0.0):
-            raise ValueError(f"BatchNorm: eps must be above 0, got {eps!r}")
-        self.momentum, self.eps = float(momentum), float(eps)
+        self.momentum, self.eps = float(momentum), check_eps("BatchNorm", eps)
         backend = get_backend()
         self.weight = Parameter(backend.zeros((self.features,)) + 1.0, decay=False)
         self.bias = new_parameter((self.features,), zeros, decay=False)
