@@ -1,9 +1,11 @@
-"""Data sets and scaling, all as NumPy arrays on the host.
+"""Data sets and scaling, all as NumPy arrays on the host; and batches, moved to the backend and augmented there.
 
 Every data set is returned as `(x, t), (x_test, t_test)`: inputs and targets to train with, and to test with.
 """
 
+from xpnet.data._augment import Augmentation, RandomCrop, RandomFlip, random_bits
 from xpnet.data._batches import Batches, batches
+from xpnet.data._cifar import CIFAR10_CLASSES, cifar10
 from xpnet.data._digits import digits
 from xpnet.data._idx import read_idx
 from xpnet.data._mnist import fashion_mnist, mnist
@@ -12,14 +14,20 @@ from xpnet.data._scale import MinMax, Standardize
 from xpnet.data._sine import sine
 
 __all__ = [
+    "CIFAR10_CLASSES",
+    "Augmentation",
     "Batches",
     "MinMax",
+    "RandomCrop",
+    "RandomFlip",
     "Standardize",
     "batches",
+    "cifar10",
     "digits",
     "fashion_mnist",
     "mnist",
     "polynomial",
+    "random_bits",
     "read_idx",
     "sine",
 ]

@@ -1,11 +1,12 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xpnet._typing import Array
-from xpnet.backend import checked_seed, get_backend
+from xpnet.backend import checked_seed, get_backend, random_key
+from xpnet.data._augment import Augmentation
 from xpnet.data._source import Rows, open_source
 
 _WINDOW = 32
@@ -22,10 +23,15 @@ class Batches:
     examples : how many examples a pass goes through.
     """
 
-    def __init__(self, x: Any, t: Any, size: int, seed: int, *, shuffle: bool, drop_last: bool) -> None:
+    def __init__(
+        self, x: Any, t: Any, size: int, seed: int, *, shuffle: bool, drop_last: bool, augment: Sequence[Augmentation]
+    ) -> None:
         if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
             raise ValueError(f"batches: size must be a positive integer, got {size!r}")
         self.size, self.seed, self.shuffle, self.drop_last = int(size), checked_seed(seed), shuffle, drop_last
+        if not (isinstance(augment, Sequence) and all(map(callable, augment))):
+            raise TypeError(f"batches: augment must be a list of augmentations, as in [RandomFlip()], got {augment!r}")
+        self.augment = tuple(augment)
         self.epoch = 0
         self._x, self._t = open_source("x", x, check_inputs), open_source("t", t, check_targets)
         self.examples = len(self._x)
@@ -39,45 +45,61 @@ class Batches:
         return self.examples // self.size if self.drop_last else -(-self.examples // self.size)
 
     def __repr__(self) -> str:
-        return f"Batches({self.examples} examples, {len(self)} batches of {self.size}, shuffle={self.shuffle})"
+        augment = f", augment={list(self.augment)}" if self.augment else ""
+        return f"Batches({self.examples} examples, {len(self)} batches of {self.size}, shuffle={self.shuffle}{augment})"
 
     def __iter__(self) -> Iterator[tuple[Array, Array]]:
-        random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([self.seed, self.epoch])))
+        epoch = self.epoch
         self.epoch += 1
+        random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([self.seed, epoch])))
+        keys = [random_key(self.seed, f"epoch {epoch}, augmentation {i}") for i in range(len(self.augment))]
         backend = get_backend()
         scattered = self._x.scattered and self._t.scattered
-        for x, t in self._anywhere(random) if scattered or not self.shuffle else self._windows(random):
-            yield backend.asarray(x), backend.asarray(t)
+        for rows, x, t in self._anywhere(random) if scattered or not self.shuffle else self._windows(random):
+            x = backend.asarray(x)
+            if self.augment:
+                examples = backend.asarray(np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows)
+                for change, key in zip(self.augment, keys, strict=True):
+                    x = change(x, examples, key)
+            yield x, backend.asarray(t)
 
-    def _anywhere(self, random: np.random.Generator) -> Iterator[tuple[Array, Array]]:
-        """Batches of rows from all over the data."""
+    def _anywhere(self, random: np.random.Generator) -> Iterator[tuple[Rows, Array, Array]]:
+        """Batches of rows from all over the data, and which they are."""
         order = random.permutation(self.examples) if self.shuffle else None
         for start in range(0, len(self) * self.size, self.size):
-            rows = slice(start, start + self.size)
+            rows = slice(start, min(start + self.size, self.examples))
             chosen = rows if order is None else order[rows]
-            yield self._x.rows(chosen), self._t.rows(chosen)
+            yield chosen, self._x.rows(chosen), self._t.rows(chosen)
 
-    def _windows(self, random: np.random.Generator) -> Iterator[tuple[Array, Array]]:
+    def _windows(self, random: np.random.Generator) -> Iterator[tuple[Rows, Array, Array]]:
         """Slices in random order, a window of them shuffled together: each example once, a window in memory."""
         starts = random.permutation(np.arange(0, self.examples, self.size))
-        left: list[tuple[NDArray[Any], NDArray[Any]]] = []  # what did not fill a batch yet
+        left: list[tuple[NDArray[np.int64], NDArray[Any], NDArray[Any]]] = []  # what did not fill a batch yet
         for first in range(0, len(starts), _WINDOW):
-            slices = [slice(int(s), int(s) + self.size) for s in starts[first : first + _WINDOW]]
-            x, t = (
-                np.concatenate([pair[i] for pair in left] + [source.host_rows(rows) for rows in slices])
-                for i, source in enumerate((self._x, self._t))
-            )
+            slices = [slice(int(s), min(int(s) + self.size, self.examples)) for s in starts[first : first + _WINDOW]]
+            read = [(np.arange(s.start, s.stop), self._x.host_rows(s), self._t.host_rows(s)) for s in slices]
+            rows, x, t = (np.concatenate(parts) for parts in zip(*left, *read, strict=True))
             order = random.permutation(len(x))
             whole = len(x) // self.size * self.size
             for start in range(0, whole, self.size):
                 chosen = order[start : start + self.size]
-                yield x[chosen], t[chosen]
-            left = [(x[order[whole:]], t[order[whole:]])]
+                yield rows[chosen], x[chosen], t[chosen]
+            rest = order[whole:]
+            left = [(rows[rest], x[rest], t[rest])]
         if len(left[0][0]) and not self.drop_last:
             yield left[0]
 
 
-def batches(x: Any, t: Any, size: int, seed: int = 0, *, shuffle: bool = True, drop_last: bool = False) -> Batches:
+def batches(
+    x: Any,
+    t: Any,
+    size: int,
+    seed: int = 0,
+    *,
+    shuffle: bool = True,
+    drop_last: bool = False,
+    augment: Sequence[Augmentation] = (),
+) -> Batches:
     """Splits inputs and targets into batches, which are moved to the current backend one at a time.
 
     Each `for` loop over the result is one pass over the data, in an order that follows from `seed` and the number of
@@ -92,6 +114,9 @@ def batches(x: Any, t: Any, size: int, seed: int = 0, *, shuffle: bool = True, d
     seed : decides the order.
     shuffle : whether examples come in random order.
     drop_last : whether to leave out a last batch that is not full.
+    augment : what changes the inputs of each batch at random, anew in each pass, one after the other: `RandomCrop(4)`,
+        `RandomFlip()` or any `Augmentation`. For training, not for validation. What it does to an example follows
+        from `seed`, the pass and the example's number, and not from the batch that it falls into.
 
     Returns
     -------
@@ -100,7 +125,7 @@ def batches(x: Any, t: Any, size: int, seed: int = 0, *, shuffle: bool = True, d
     Raises
     ------
     ValueError : lengths differ, there is no batch, inputs or targets are not finite, or labels are negative.
-    TypeError : inputs that are not floating-point, or values of any other kind.
+    TypeError : inputs that are not floating-point, or values of any other kind; `augment` that is no list of callables.
 
     Examples
     --------
@@ -108,8 +133,12 @@ def batches(x: Any, t: Any, size: int, seed: int = 0, *, shuffle: bool = True, d
     >>> pairs = batches(np.zeros((5, 2)), np.arange(5), 2, shuffle=False)
     >>> [t.tolist() for x, t in pairs]
     [[0, 1], [2, 3], [4]]
+
+    Images, half of them mirrored in each pass:
+    >>> from xpnet.data import RandomFlip
+    >>> pairs = batches(np.zeros((5, 8, 8, 1)), np.arange(5), 2, augment=[RandomFlip()])
     """
-    return Batches(x, t, size, seed, shuffle=shuffle, drop_last=drop_last)
+    return Batches(x, t, size, seed, shuffle=shuffle, drop_last=drop_last, augment=augment)
 
 
 def check_inputs(name: str, x: NDArray[Any], rows: Rows) -> None:

@@ -97,10 +97,10 @@ def _fetch(url: str, part: Path, sha256: str, limit: int) -> None:
 
 def _try_once(url: str, part: Path, sha256: str, limit: int) -> None:
     start = part.stat().st_size if part.exists() else 0
-    if start and _digest(part) == sha256:
+    if start and digest(part) == sha256:
         return
     _receive(url, part, start, limit)
-    found = _digest(part)
+    found = digest(part)
     if found != sha256:
         part.unlink()
         # After a resumed download the first piece, perhaps another mirror's, may be the wrong one.
@@ -164,6 +164,7 @@ def _ask(url: str, part: Path, start: int) -> http.client.HTTPResponse:
     return response
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """The SHA-256 of a file, 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
