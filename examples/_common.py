@@ -1,13 +1,15 @@
-"""What the examples share: their two options, batches counted in steps, saved pictures and printed tables."""
+"""What the examples share: their two options, batches counted in steps, saved pictures, printed lines and tables."""
 
 import argparse
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 
 import xpnet
+from xpnet.training import History, Run
 
 matplotlib.use("Agg")  # pictures go to files, so no window system is needed
 
@@ -52,6 +54,14 @@ def _endless(batches: xpnet.data.Batches) -> Iterator[tuple[Any, Any]]:
         yield from batches
 
 
+def print_epoch(run: Run) -> None:
+    """A line for every fifth epoch, where the output is no terminal and so has no progress bar."""
+    if not sys.stderr.isatty() and (run.epoch % 5 == 0 or run.epoch in (1, run.epochs)):
+        row = run.history.epochs[-1]
+        training = f"training loss {row['loss']:.4f}, accuracy {row['accuracy']:.2%}"
+        print(f"epoch {run.epoch:3}: {training}; held out {row['val_loss']:.4f}, {row['val_accuracy']:.2%}", flush=True)
+
+
 def save(figure: Any, path: Path) -> None:
     """Writes a picture and says where it is."""
     from matplotlib import pyplot
@@ -68,3 +78,11 @@ def print_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in (names, ["-" * width for width in widths], *rows):
         first, *numbers = zip(row, widths, strict=True)
         print("  ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in numbers)]).rstrip())
+
+
+def print_accuracies(what: str, history: History, test: Mapping[str, float]) -> None:
+    """A table of the last epoch's accuracy and loss, in training and held out, and of the test's."""
+    last = history.epochs[-1]
+    kinds = {f"training, {what}": ("", last), "held out": ("val_", last), "test": ("", test)}
+    rows = [[name, f"{row[f'{k}accuracy']:.2%}", f"{row[f'{k}loss']:.4f}"] for name, (k, row) in kinds.items()]
+    print_table(["examples", "accuracy", "loss"], rows)

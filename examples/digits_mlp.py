@@ -1,4 +1,4 @@
-"""A classifier of handwritten digits, from the data to a weights file: what `make train` runs.
+"""A classifier of handwritten digits without convolutions: every pixel has weights of its own.
 
 The digits are 8x8 pixels, and 1437 of them are few, so the lesson is how to make much of little:
 
@@ -11,18 +11,17 @@ because those it meets moved and through dropout. The 360 test digits are looked
 chosen by five-fold cross-validation on the training digits, and no epoch is picked out.
 """
 
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-from _common import new_parser, print_table, save, start
+from _common import new_parser, print_accuracies, print_epoch, save, start
 from numpy.typing import NDArray
 
 import xpnet
 from xpnet import data, losses, models, optimizers, plots, schedules
-from xpnet.training import Run, accuracy
+from xpnet.training import accuracy
 
 Images: TypeAlias = NDArray[np.floating[Any]]
 
@@ -49,14 +48,6 @@ def moved_along(axis: int, images: Images, distance: Images) -> Images:
     paper = np.pad(images, [(0, 0), *((1, 1) if i == axis else (0, 0) for i in (1, 2))])
     before, after = np.split(paper, [8], axis)[0], np.split(paper, [2], axis)[1]  # the neighbours on either side
     return (1 - abs(distance)) * images + np.maximum(distance, 0) * before + np.maximum(-distance, 0) * after
-
-
-def print_epoch(run: Run) -> None:
-    """A line for every fifth epoch, where the output is no terminal and so has no progress bar."""
-    if not sys.stderr.isatty() and (run.epoch % 5 == 0 or run.epoch in (1, run.epochs)):
-        row = run.history.epochs[-1]
-        training = f"training loss {row['loss']:.4f}, accuracy {row['accuracy']:.2%}"
-        print(f"epoch {run.epoch:3}: {training}; held out {row['val_loss']:.4f}, {row['val_accuracy']:.2%}", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
@@ -95,17 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
     xpnet.save_weights(model, options.out / "weights.safetensors")
     print(f"wrote {options.out / 'weights.safetensors'}")
 
-    print_table(
-        ["digits", "accuracy", "loss"],
-        [
-            [name, f"{row[f'{kind}accuracy']:.2%}", f"{row[f'{kind}loss']:.4f}"]
-            for name, kind, row in (
-                ("training, moved, through dropout", "", history.epochs[-1]),
-                ("held out", "val_", history.epochs[-1]),
-                ("test", "", test),
-            )
-        ],
-    )
+    print_accuracies("moved, through dropout", history, test)
     print(f"\ntest accuracy {test['accuracy']:.2%} after {epochs} epochs in {seconds:.1f} s on {options.backend}")
     return {"test_accuracy": test["accuracy"], "seconds": seconds}
 

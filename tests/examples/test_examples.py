@@ -15,10 +15,14 @@ import pytest
 
 import xpnet
 from xpnet.backend import Backend
+from xpnet.layers import Layer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 QUICK = {
+    "cifar10_cnn": ["--epochs", "2", "--limit", "20", "--folder", "made-cifar10"],
+    "digits_cnn": ["--epochs", "1"],
+    "sequence_cnn1d": ["--epochs", "1", "--examples", "100"],
     "digits_mlp": ["--epochs", "1"],
     "sine_regression": ["--steps", "20"],
     "polynomial_regression": ["--steps", "20"],
@@ -27,6 +31,9 @@ QUICK = {
     "overfitting": ["--epochs", "1"],
 }
 PICTURES = {
+    "cifar10_cnn": {"cifar10_learning_curve.png", "cifar10_misclassified.png"},
+    "digits_cnn": {"learning_curve.png", "filters.png", "misclassified.png"},
+    "sequence_cnn1d": {"sequence_cnn1d.png"},
     "digits_mlp": {"learning_curve.png", "misclassified.png"},
     "sine_regression": {"sine_regression.png"},
     "polynomial_regression": {"polynomial_regression.png"},
@@ -69,6 +76,7 @@ def test_every_example_is_tested() -> None:
     assert all(f"examples/{name}.py" in readme for name in scripts)
 
 
+@pytest.mark.usefixtures("photographs")
 @pytest.mark.parametrize("name", QUICK)
 def test_runs_on_every_backend(
     name: str, backend: Backend, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -98,26 +106,54 @@ def test_help_is_the_lesson(run: Run, capsys: pytest.CaptureFixture[str]) -> Non
     assert "hinge" in shown
 
 
-def test_digits_reach_97_percent_and_leave_their_files(
-    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    accuracy = run("digits_mlp")["test_accuracy"]
-    assert accuracy >= 0.97
-    assert files(tmp_path) == {"learning_curve.png", "misclassified.png", "weights.safetensors"}
-    shown = capsys.readouterr().out
-    assert "epoch   5: training loss" in shown
-    assert f"test accuracy {accuracy:.2%}" in shown
+def check_digits(name: str, run: Run, tmp_path: Path, shown: Callable[[], str], model: Callable[[], Layer]) -> float:
+    """The test accuracy of an example, which its figures, its files and its saved weights agree on."""
+    accuracy: float = run(name)["test_accuracy"]
+    assert files(tmp_path) == PICTURES[name] | {"weights.safetensors"}
+    lines = shown()
+    assert "epoch   5: training loss" in lines
+    assert f"test accuracy {accuracy:.2%}" in lines
 
-    model = xpnet.models.mlp([64, 256, 256, 10], batch_norm=True, dropout=0.2)
-    xpnet.load_weights(model, tmp_path / "made" / "here" / "weights.safetensors")
-    _, (x_test, t_test) = xpnet.data.digits()
-    right = xpnet.predict(model, x_test).argmax(axis=1) == t_test
+    loaded = model()
+    xpnet.load_weights(loaded, tmp_path / "made" / "here" / "weights.safetensors")
+    _, (x_test, t_test) = xpnet.data.digits(flat=name == "digits_mlp")
+    right = xpnet.predict(loaded, x_test).argmax(axis=1) == t_test
     assert right.mean() == pytest.approx(accuracy)
+    return accuracy
+
+
+def test_digits_reach_98_percent_by_convolution(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def model() -> Layer:
+        return sys.modules["digits_cnn"].new_model()
+
+    assert check_digits("digits_cnn", run, tmp_path, lambda: capsys.readouterr().out, model) >= 0.98
+
+
+def test_digits_reach_97_percent_without(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def model() -> Layer:
+        return xpnet.models.mlp([64, 256, 256, 10], batch_norm=True, dropout=0.2)
+
+    assert check_digits("digits_mlp", run, tmp_path, lambda: capsys.readouterr().out, model) >= 0.97
 
 
 @pytest.mark.long
-def test_digits_reach_97_percent_whatever_the_seed(run: Run) -> None:
-    assert min(run("digits_mlp", "--seed", str(seed))["test_accuracy"] for seed in range(1, 5)) >= 0.97
+@pytest.mark.parametrize(("name", "least", "mean"), [("digits_cnn", 0.98, 0.985), ("digits_mlp", 0.97, 0.97)])
+def test_digits_reach_it_whatever_the_seed(name: str, least: float, mean: float, run: Run) -> None:
+    accuracies = [run(name, "--seed", str(seed))["test_accuracy"] for seed in range(5)]
+    assert min(accuracies) >= least
+    assert np.mean(accuracies) >= mean
+
+
+def test_filters_are_drawn_from_before_and_after(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("digits_cnn", *QUICK["digits_cnn"])
+    module, drawn = sys.modules["digits_cnn"], []
+    monkeypatch.setattr(module, "draw_filters", lambda before, after: drawn.extend([before, after]))
+    monkeypatch.setattr(module, "save", lambda figure, path: None)
+    run("digits_cnn", *QUICK["digits_cnn"])
+    before, after = drawn
+    assert before.shape == after.shape == (32, 3, 3)
+    assert np.abs(before).mean() == pytest.approx(0.008, rel=0.2)  # of a normal distribution with deviation 0.01
+    assert np.abs(after - before).mean() > 0.001
 
 
 def test_digits_are_moved_to_their_neighbours(run: Run) -> None:
@@ -131,6 +167,59 @@ def test_digits_are_moved_to_their_neighbours(run: Run) -> None:
     left = moved_along(2, dot, np.asarray([-0.5, -0.25], np.float32)[:, None, None])
     assert (left[0, 3, 0], left[1, 7, 5], left[1, 7, 4]) == (0.5, 0.75, 0.25)
     assert left.dtype == np.float32
+
+
+def test_waves_are_told_apart_by_filters_that_slide(run: Run) -> None:
+    accuracy = run("sequence_cnn1d")
+    assert accuracy["cnn1d, noise 0.0"] > 0.95
+    assert accuracy["cnn1d, noise 0.4"] > 0.75
+    for noise in (0.0, 0.4, 1.0):
+        assert accuracy[f"cnn1d, noise {noise}"] > accuracy[f"mlp, noise {noise}"] + 0.1
+
+
+def test_waves_are_what_they_are_called(run: Run) -> None:
+    run("sequence_cnn1d", *QUICK["sequence_cnn1d"])
+    x, t = sys.modules["sequence_cnn1d"].waves(400, 0.0, seed=5)
+    assert x.shape == (400, 128, 1)
+    assert x.dtype == np.float32
+    steps = np.diff(x[..., 0], axis=1) / np.abs(x).max(axis=(1, 2))[:, np.newaxis]
+    levels = [len(np.unique(wave.round(4))) for wave in x[..., 0]]
+    assert set(np.asarray(levels)[t == 1]) == {2}  # square: two values
+    assert (np.median(np.abs(np.diff(steps[t == 2])), axis=1) < 1e-5).all()  # sawtooth: straight, with jumps
+    assert np.abs(steps[t == 2]).max(axis=1).min() > 1
+    for smooth in (0, 3):
+        assert np.abs(steps[t == smooth]).max() < 0.5
+    assert (np.median(np.abs(np.diff(steps[t == 3])), axis=1) < 1e-5).all()  # triangle: straight, with corners
+    assert (np.median(np.abs(np.diff(steps[t == 0])), axis=1) > 1e-3).all()  # sine: curved
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """A folder `made-cifar10` with files in CIFAR-10's format, ten pictures each: what is shown is the brightness."""
+    (folder := tmp_path / "made-cifar10").mkdir()
+    for name in (*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"):
+        labels = np.arange(10, dtype=np.uint8)[:, np.newaxis]
+        (folder / name).write_bytes(np.hstack([labels, np.repeat(25 * labels, 3072, axis=1)]).tobytes())
+    return folder
+
+
+def test_without_cifar10_the_message_says_how_to_get_it(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        run("cifar10_cnn", "--folder", "nowhere")
+    assert exit_.value.code == 2
+    message = capsys.readouterr().err
+    for needed in (
+        "not in the folder nowhere",
+        "--download",
+        "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+    ):
+        assert needed in message
+
+
+def test_cifar10_limit_that_is_too_small(run: Run, photographs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run("cifar10_cnn", "--folder", str(photographs), "--limit", "9")
+    assert "--limit is 9, expected at least 10" in capsys.readouterr().err
 
 
 def test_sine_question_and_cure(run: Run) -> None:
