@@ -1,0 +1,97 @@
+"""`python -m bench.readme`: writes the tables of bench/results into the README; `--check` only looks."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.results import Record, Results, best_peer, groups, ours
+from bench.table import duration
+
+ROOT = Path(__file__).parents[1]
+BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
+PASSES = {"forward": "inference", "step": "training step"}
+LIBRARIES = {
+    "numpy": "NumPy",
+    "numba": "Numba",
+    "torch": "PyTorch",
+    "jax": "JAX",
+    "scikit-learn": "scikit-learn",
+    "cupy-cuda12x": "CuPy",
+    "cupy-cuda13x": "CuPy",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Writes the tables between the README's two marks, or fails where they are not what the results say."""
+    parser = argparse.ArgumentParser(prog="python -m bench.readme", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing; fail if the README is out of date")
+    parser.add_argument("--readme", type=Path, default=ROOT / "README.md")
+    parser.add_argument("--results", type=Path, default=ROOT / "bench" / "results")
+    options = parser.parse_args(arguments)
+    before = options.readme.read_text(encoding="utf-8")
+    after = replaced(before, text([Results.load(path) for path in sorted(options.results.glob("*-cores.json"))]))
+    if options.check and before != after:
+        raise SystemExit(f"{options.readme}: its benchmark tables are out of date; python -m bench.readme renews them")
+    if before != after:
+        options.readme.write_text(after, encoding="utf-8")
+
+
+def replaced(page: str, tables: str) -> str:
+    """The page with new tables between its marks.
+
+    Raises
+    ------
+    SystemExit : the page has not each mark once, in their order.
+    """
+    head, begin, rest = page.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not (begin and end) or BEGIN in rest or END in tail:
+        raise SystemExit(f"the README needs the lines {BEGIN} and {END} once each, in this order")
+    return f"{head}{BEGIN}\n{tables}\n{END}{tail}"
+
+
+def text(found: Sequence[Results]) -> str:
+    """A heading and a table for each machine and device."""
+    if not found:
+        return "No machine has been measured yet: `python -m bench`."
+    parts = []
+    for results in found:
+        for device in ("cpu", "gpu"):
+            rows = [g for g in groups(results.records) if g[0].device == device and g[0].name in PASSES and ours(g)]
+            if rows:
+                parts.append(f"{_heading(results, device)}\n\n{_table(rows)}")
+    return "\n\n".join(parts)
+
+
+def _heading(results: Results, device: str) -> str:
+    about = results.about
+    where = f"{about['processor']}, {about['cores']} cores" if device == "cpu" else "; ".join(about["gpus"])
+    found = about["versions"]
+    versions = [
+        f"{title} {found[name]}"
+        for name, title in LIBRARIES.items()
+        if name in found and (title != "CuPy" or device == "gpu")
+    ]
+    return f"{where}, {about['date']}: {', '.join(versions)}."
+
+
+def _table(rows: Sequence[Sequence[Record]]) -> str:
+    """Times by xpnet's; a dash where a contender cannot run a network."""
+    first = ours(rows[0])
+    titles = dict.fromkeys(record.title for row in rows for record in row if first and record.title != first.title)
+    header = ["network", "threads", "pass", "xpnet", "best other", *titles]
+    lines = [header, ["---"] * len(header), *(_cells(row, list(titles)) for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cells(row: Sequence[Record], titles: Sequence[str]) -> list[str]:
+    reference, peer = ours(row), best_peer(row)
+    assert reference is not None
+    ratios = {record.title: f"{record.seconds / reference.seconds:.2f}" for record in row}
+    best = f"**{ratios[peer.title]}**" if peer else "-"
+    what = [f"{reference.network}, batch {reference.batch}", str(reference.threads), PASSES[reference.name]]
+    return [*what, duration(reference.seconds), best, *(ratios.get(title, "-") for title in titles)]
+
+
+if __name__ == "__main__":
+    main()
