@@ -5,7 +5,7 @@ BIN := .venv/bin
 .PHONY: train test test-long gpu bench lint types clean
 
 train: .venv/installed-train
-	$(BIN)/python examples/digits_mlp.py --out out
+	$(BIN)/python examples/digits_cnn.py --out out
 
 test: .venv/installed-test
 	$(BIN)/python -m pytest -q -m "not long"
@@ -17,12 +17,13 @@ test-long: .venv/installed-test
 gpu: .venv/installed-test
 	XPNET_BACKENDS=cupy $(BIN)/python -m pytest -q -m "not long" tests
 
-bench: .venv/installed-dev
-	$(BIN)/python -m bench.mlp
+bench: .venv/installed-bench
+	$(BIN)/python -m bench
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/python -m bench.readme --check
 
 types: .venv/installed-dev
 	$(BIN)/mypy
@@ -36,7 +37,7 @@ types: .venv/installed-dev
 	$(BIN)/python -m pip install -q -e .
 	@touch $@
 
-.venv/installed-test .venv/installed-dev: .venv/installed-%: pyproject.toml .venv/bin/python
+.venv/installed-test .venv/installed-dev .venv/installed-bench: .venv/installed-%: pyproject.toml .venv/bin/python
 	$(BIN)/python -m pip install -q -e '.[$*]'
 	@touch $@
 
