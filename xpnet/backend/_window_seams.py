@@ -1,5 +1,6 @@
 """The seams of convolution and pooling in plain Array API."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any
 
@@ -7,7 +8,7 @@ from xpnet._typing import Array, Shape
 from xpnet.backend._windows import Windows
 
 
-class WindowSeams:
+class WindowSeams(ABC):
     """What a backend does with the windows of (n, *size, channels); each of the n examples stands for itself."""
 
     xp: Any
@@ -24,9 +25,9 @@ class WindowSeams:
         """Bytes of one element of a floating-point array."""
         return int(self.xp.finfo(x.dtype).bits) // 8
 
+    @abstractmethod
     def device_of(self, x: Array) -> Any:
         """The device that `x` lives on, in the library's own terms."""
-        raise NotImplementedError
 
     def pad(self, x: Array, windows: Windows, value: float = 0.0) -> Array:
         """`x` padded with `value`, or cut, to the windows' reach."""

@@ -4,6 +4,7 @@ The one-dimensional transforms are those of A. Lavin, S. Gray, "Fast algorithms 
 CVPR 2016, section 4.3; both axes at once are their Kronecker square.
 """
 
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
@@ -73,9 +74,9 @@ class WinogradSeams(WindowSeams):
         dy = self.xp.reshape(self.xp.permute_dims(dy, (2, 4, 0, 1, 3, 5)), (16, -1))
         return self.xp.reshape(self.matmul(self._square("output", dy).T, dy), (36, n * tiles.pixels, channels))
 
+    @abstractmethod
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
-        """The product of two 2-D arrays."""
-        raise NotImplementedError
+        """The product of two 2-D arrays, written into `out` if given."""
 
     def _square(self, name: str, like: Array) -> Array:
         """The Kronecker square of a 1-D transform, kept."""

@@ -74,7 +74,7 @@ def weight_gradient(
     if groups == 1 and (windows.trivial or x.shape[0] <= at_least):
         place = backend.place(shape, dy, out)
         backend.matmul(backend.gather(x, windows).T, rows, xp.reshape(place, (-1, outputs)))
-        return place if out is None else into(out, place)
+        return into(out, place)
 
     def block(start: int, stop: int) -> tuple[Array]:
         columns, dy = backend.gather(x[start:stop, ...], windows), rows[start * pixels : stop * pixels, :]

@@ -68,7 +68,7 @@ def gradients(
     dplanes, dbias = backend.sum_blocks(n, _bytes_each(backend, weight, tiles), block, at_least)
     dweight = backend.place(weight.shape, weight, out[0])
     backend.planes_to_kernel(dplanes, dweight)
-    return dx, dweight if out[0] is None else into(out[0], dweight), into(out[1], dbias)
+    return dx, into(out[0], dweight), into(out[1], dbias)
 
 
 def _tiles(windows: Windows) -> Windows:

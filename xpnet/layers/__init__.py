@@ -18,7 +18,8 @@ from xpnet.layers._activations import (
 from xpnet.layers._averages import AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d, GlobalAvgPool
 from xpnet.layers._checks import check_count
 from xpnet.layers._containers import Concat, Frozen, Residual, Sequential
-from xpnet.layers._convolution import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
+from xpnet.layers._conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
+from xpnet.layers._convolution import Conv1d, Conv2d, Conv3d
 from xpnet.layers._dropout import Dropout
 from xpnet.layers._layer import Layer, check_names_and_shapes
 from xpnet.layers._layer_norm import LayerNorm
