@@ -56,7 +56,7 @@ def assert_computes_the_same(torch, model, module):
     gradients = {path: parameter.grad.numpy() for path, parameter in module.named_parameters()}
     for path, parameter in model.parameters().items():
         gradient = backend.to_host(parameter.grad)
-        gradient = gradient if parameter.torch_axes is None else gradient.transpose(parameter.torch_axes)
+        gradient = parameter.layout.to_torch(gradient)
         wanted = gradients[path]
         np.testing.assert_allclose(gradient, wanted, rtol=0.0, atol=1e-3 * np.abs(wanted).max() + 1e-4, err_msg=path)
     for path, buffer in model.buffers().items():

@@ -18,11 +18,10 @@ def torch_squeeze_excite(nn):
     class SqueezeExcite(nn.Module):
         def __init__(self):
             super().__init__()
-            self.fc1, self.fc2 = nn.Linear(6, 2), nn.Linear(2, 6)
+            self.fc1, self.fc2 = nn.Conv2d(6, 2, 1), nn.Conv2d(2, 6, 1)
 
         def forward(self, x):
-            scale = self.fc2(self.fc1(x.mean(dim=(2, 3))).relu()).sigmoid()
-            return x * scale[:, :, None, None]
+            return x * self.fc2(self.fc1(x.mean(dim=(2, 3), keepdim=True)).relu()).sigmoid()
 
     return SqueezeExcite()
 
@@ -165,8 +164,8 @@ EACH_WITH_WEIGHTS = pytest.mark.parametrize(
 
 
 def in_torchs_layout(model, path, array):
-    host, axes = model.backend.to_host(array), getattr(model.tensors()[path], "torch_axes", None)
-    return host if axes is None else host.transpose(axes)
+    layout = getattr(model.tensors()[path], "layout", L.TorchLayout())
+    return layout.to_torch(model.backend.to_host(array))
 
 
 def twin(torch, case, model):
@@ -305,11 +304,11 @@ def test_lists_and_arrays_without_axes_are_refused(case):
 def test_weights_keep_pytorchs_order_of_axes():
     assert L.Conv2d(6, 4, (3, 5)).weight.data.shape == (3, 5, 6, 4)
     assert L.Conv2d(6, 4, 3, groups=2).weight.data.shape == (3, 3, 3, 4)
-    assert L.Conv2d(6, 4, 3).weight.torch_axes == (3, 2, 0, 1)
-    assert L.Conv1d(6, 4, 3).weight.torch_axes == (2, 1, 0)
-    assert L.Conv3d(6, 4, 3).weight.torch_axes == (4, 3, 0, 1, 2)
+    assert L.Conv2d(6, 4, 3).weight.layout.axes == (3, 2, 0, 1)
+    assert L.Conv1d(6, 4, 3).weight.layout.axes == (2, 1, 0)
+    assert L.Conv3d(6, 4, 3).weight.layout.axes == (4, 3, 0, 1, 2)
     assert L.ConvTranspose2d(6, 4, (3, 5), groups=2).weight.data.shape == (3, 5, 6, 2)
-    assert L.ConvTranspose2d(6, 4, 3).weight.torch_axes == (2, 3, 0, 1)
+    assert L.ConvTranspose2d(6, 4, 3).weight.layout.axes == (2, 3, 0, 1)
 
 
 @pytest.mark.parametrize("make", [L.Conv2d, L.ConvTranspose2d], ids=["Conv2d", "ConvTranspose2d"])

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from xpnet import layers as L
+
 
 @pytest.fixture
 def pair(case, backend64, filled):
@@ -17,8 +19,8 @@ def pair(case, backend64, filled):
 
 
 def in_torchs_layout(model, path, array):
-    host, axes = model.backend.to_host(array), getattr(model.tensors()[path], "torch_axes", None)
-    return host if axes is None else host.transpose(axes)
+    layout = getattr(model.tensors()[path], "layout", L.TorchLayout())
+    return layout.to_torch(model.backend.to_host(array))
 
 
 def assert_close(array, tensor):

@@ -10,21 +10,16 @@ import pytest
 
 import xpnet
 from xpnet import losses, models, optimizers
+from xpnet.layers import Parameter, TorchLayout
 
 
-def flatten(nn):
-    """In our order: channels change fastest."""
-
-    class Flatten(nn.Module):
-        def forward(self, x):
-            return x.movedim(1, -1).flatten(1)
-
-    return Flatten()
+def layout(tensor):
+    return tensor.layout if isinstance(tensor, Parameter) else TorchLayout()
 
 
 def torch_simple_cnn(nn):
     return nn.Sequential(
-        *(nn.Conv2d(2, 30, 5), nn.ReLU(), nn.MaxPool2d(2), flatten(nn)),
+        *(nn.Conv2d(2, 30, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()),
         *(nn.Linear(3 * 4 * 30, 100), nn.ReLU(), nn.Linear(100, 3)),
     )
 
@@ -36,7 +31,7 @@ def torch_deep_cnn(nn):
     for place in (4, 9, 14):
         layers.insert(place, nn.MaxPool2d(2))
     head = nn.Linear(2 * 2 * 64, 50), nn.ReLU(), nn.Dropout(0.0), nn.Linear(50, 3), nn.Dropout(0.0)
-    return nn.Sequential(*layers, flatten(nn), *head)
+    return nn.Sequential(*layers, nn.Flatten(), *head)
 
 
 def torch_cnn1d(nn):
@@ -52,7 +47,7 @@ def torch_vgg_small(nn):
         for channels in (inputs, outputs):
             layers += [nn.Conv2d(channels, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU()]
         layers.append(nn.MaxPool2d(2))
-    return nn.Sequential(*layers, flatten(nn), nn.Linear(2 * 1 * 256, 256), nn.ReLU(), nn.Linear(256, 3))
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(2 * 1 * 256, 256), nn.ReLU(), nn.Linear(256, 3))
 
 
 @dataclass(frozen=True)
@@ -150,10 +145,8 @@ def test_values_and_gradients_are_pytorchs(case):
     for path, buffer in model.buffers().items():
         buffer.data[...] = 0.5 + np.abs(normal(buffer.data.shape, len(path)))
     module = case.torch(torch.nn).double()
-    axes = {path: getattr(tensor, "torch_axes", None) for path, tensor in model.tensors().items()}
-    state = {
-        path: torch.tensor(a if axes[path] is None else a.transpose(axes[path])) for path, a in model.state().items()
-    }
+    tensors = model.tensors()
+    state = {path: torch.tensor(layout(tensor).to_torch(tensor.data)) for path, tensor in tensors.items()}
     keys = module.load_state_dict(state, strict=False)
     assert not keys.unexpected_keys
     assert all(key.endswith("num_batches_tracked") for key in keys.missing_keys)
@@ -171,7 +164,7 @@ def test_values_and_gradients_are_pytorchs(case):
     assert gradients.keys() == model.parameters().keys()
     found = {path: parameter.grad for path, parameter in model.parameters().items()}
     pairs = [(dx, x.grad.numpy())]
-    pairs += [(g if axes[path] is None else g.transpose(axes[path]), gradients[path]) for path, g in found.items()]
+    pairs += [(layout(tensors[path]).to_torch(g), gradients[path]) for path, g in found.items()]
     largest = max(np.abs(g).max() for _, g in pairs)  # biases before batch norm have none but rounding
     for a, b in pairs:
         np.testing.assert_allclose(a, b, rtol=0.0, atol=1e-9 * max(np.abs(b).max(), 1e-3 * largest))

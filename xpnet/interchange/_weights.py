@@ -6,8 +6,9 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from xpnet._typing import Shape
 from xpnet.backend import HostArray, backend_of
-from xpnet.layers import Buffer, Layer, Parameter, check_names_and_shapes
+from xpnet.layers import Buffer, Layer, Parameter, TorchLayout, check_names_and_shapes
 
 _STATISTICS, _COUNT = "running_var", "num_batches_tracked"
 """PyTorch counts the batches beside running statistics. It uses the count only without a momentum, which xpnet always
@@ -108,20 +109,17 @@ def _count_of(name: str) -> str:
     return name.removesuffix(_STATISTICS) + _COUNT if name.rpartition(".")[2] == _STATISTICS else ""
 
 
-def _axes(tensor: Parameter | Buffer) -> tuple[int, ...] | None:
-    return tensor.torch_axes if isinstance(tensor, Parameter) else None
+def _layout(tensor: Parameter | Buffer) -> TorchLayout:
+    return tensor.layout if isinstance(tensor, Parameter) else TorchLayout()
 
 
-def _torch_shape(tensor: Parameter | Buffer) -> tuple[int, ...]:
-    shape, axes = tuple(tensor.data.shape), _axes(tensor)
-    return shape if axes is None else tuple(shape[i] for i in axes)
+def _torch_shape(tensor: Parameter | Buffer) -> Shape:
+    return _layout(tensor).shape(tuple(tensor.data.shape))
 
 
 def _to_torch(tensor: Parameter | Buffer) -> HostArray:
-    host, axes = backend_of(tensor.data).to_host(tensor.data), _axes(tensor)
-    return np.ascontiguousarray(host if axes is None else host.transpose(axes))
+    return np.ascontiguousarray(_layout(tensor).to_torch(backend_of(tensor.data).to_host(tensor.data)))
 
 
 def _from_torch(tensor: Parameter | Buffer, values: HostArray) -> HostArray:
-    axes = _axes(tensor)
-    return values if axes is None else values.transpose(np.argsort(axes))
+    return _layout(tensor).from_torch(values, tuple(tensor.data.shape))

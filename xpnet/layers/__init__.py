@@ -23,6 +23,7 @@ from xpnet.layers._convolution import Conv1d, Conv2d, Conv3d
 from xpnet.layers._dropout import Dropout
 from xpnet.layers._layer import Layer, check_names_and_shapes
 from xpnet.layers._layer_norm import LayerNorm
+from xpnet.layers._layout import TorchLayout
 from xpnet.layers._linear import Linear
 from xpnet.layers._local_response_norm import LocalResponseNorm
 from xpnet.layers._normalization import BatchNorm
@@ -77,6 +78,7 @@ __all__ = [
     "Softplus",
     "SqueezeExcite",
     "Tanh",
+    "TorchLayout",
     "check_count",
     "check_names_and_shapes",
     "new_parameter",

@@ -9,6 +9,7 @@ from xpnet.initializers import Initializer, he_normal, zeros
 from xpnet.layers._checks import check_count
 from xpnet.layers._function import settings, short
 from xpnet.layers._layer import Layer
+from xpnet.layers._layout import TorchLayout
 from xpnet.layers._parameter import Parameter, new_parameter
 
 
@@ -33,8 +34,8 @@ class Convolution(Layer):
         self._arguments = settings(self.inputs, self.outputs, short(kernel), **changed, groups=(self.groups, 1))
         return kernel
 
-    def _draw(self, shape: Shape, bias: bool, weight: Initializer, torch_axes: tuple[int, ...]) -> None:
-        self.weight = new_parameter(shape, weight, torch_axes=torch_axes)
+    def _draw(self, shape: Shape, bias: bool, weight: Initializer, torch_axes: Shape) -> None:
+        self.weight = new_parameter(shape, weight, layout=TorchLayout(torch_axes))
         self.bias = new_parameter((self.outputs,), zeros, decay=False) if bias else None
 
     def __repr__(self) -> str:

@@ -1,3 +1,5 @@
+import math
+from collections.abc import Sequence
 from typing import final
 
 from xpnet import functional as F
@@ -6,6 +8,7 @@ from xpnet.backend import array_namespace
 from xpnet.initializers import Initializer, he_normal, zeros
 from xpnet.layers._checks import check_count
 from xpnet.layers._layer import Layer
+from xpnet.layers._layout import TorchLayout
 from xpnet.layers._parameter import new_parameter
 
 
@@ -18,10 +21,12 @@ class Linear(Layer):
     inputs, outputs : numbers of features, >= 1.
     bias : whether to add b, which starts at zero.
     weight : the initializer of W, of shape (inputs, outputs).
+    image : the (height, width, channels) that a `Flatten` made the inputs of, for files alone: PyTorch counts them
+        channel by channel.
 
     Raises
     ------
-    ValueError : `inputs` or `outputs` is not a positive integer.
+    ValueError : `inputs` or `outputs` is not a positive integer, or `image` has not so many values.
 
     Examples
     --------
@@ -39,14 +44,33 @@ class Linear(Layer):
     xpnet.functional.linear : the formula and its gradient. PyTorch's `Linear` keeps W transposed, as (outputs, inputs).
     """
 
-    def __init__(self, inputs: int, outputs: int, *, bias: bool = True, weight: Initializer = he_normal) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        bias: bool = True,
+        weight: Initializer = he_normal,
+        image: Sequence[int] | None = None,
+    ) -> None:
         self.inputs = check_count("Linear", "inputs", inputs)
         self.outputs = check_count("Linear", "outputs", outputs)
-        self.weight = new_parameter((self.inputs, self.outputs), weight, torch_axes=(1, 0))
+        self.weight = new_parameter((self.inputs, self.outputs), weight, layout=self._layout(image))
         self.bias = new_parameter((self.outputs,), zeros, decay=False) if bias else None
 
     def __repr__(self) -> str:
         return f"Linear({self.inputs}, {self.outputs}{'' if self.bias else ', bias=False'})"
+
+    def _layout(self, image: Sequence[int] | None) -> TorchLayout:
+        if image is None:
+            return TorchLayout((1, 0))
+        unfold = tuple(check_count("Linear", "each size of image", size) for size in image)
+        if len(unfold) < 2 or math.prod(unfold) != self.inputs:
+            raise ValueError(
+                f"Linear: image must be the (…, channels) that Flatten made {self.inputs} inputs of, got {tuple(image)}"
+            )
+        axes = len(unfold)
+        return TorchLayout((axes, axes - 1, *range(axes - 1)), unfold=(*unfold, self.outputs), fold=(1, axes))
 
     def output_shape(self, input_shape: Shape) -> Shape:
         if not input_shape or input_shape[-1] != self.inputs:

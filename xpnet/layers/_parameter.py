@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, final
 from xpnet._typing import Array
 from xpnet.backend import array_namespace, backend_of, draw, get_backend
 from xpnet.initializers import Initializer
+from xpnet.layers._layout import SAME_LAYOUT, TorchLayout
 
 if TYPE_CHECKING:
     from xpnet.layers._store import FlatStore
@@ -21,7 +22,7 @@ class Parameter:
     ----------
     data : the values. An optimizer moves them into its model's flat store, of which `data` then is a view.
     decay : whether penalties and weight decay apply: to weights, not to biases and normalization.
-    torch_axes : the order of axes in PyTorch's layout of the same values; None where it is the same.
+    layout : how PyTorch arranges the same values.
 
     Attributes
     ----------
@@ -36,12 +37,12 @@ class Parameter:
     array([2., 2.])
     """
 
-    def __init__(self, data: Array, *, decay: bool = True, torch_axes: tuple[int, ...] | None = None) -> None:
+    def __init__(self, data: Array, *, decay: bool = True, layout: TorchLayout = SAME_LAYOUT) -> None:
         array_namespace(data)
         self._data = data
         self._grad: Array | None = None
         self.decay = decay
-        self.torch_axes = torch_axes
+        self.layout = layout
         self.stale = True
         self.store: FlatStore | None = None
 
@@ -143,7 +144,7 @@ class Buffer:
 
 
 def new_parameter(
-    shape: tuple[int, ...], initializer: Initializer, *, decay: bool = True, torch_axes: tuple[int, ...] | None = None
+    shape: tuple[int, ...], initializer: Initializer, *, decay: bool = True, layout: TorchLayout = SAME_LAYOUT
 ) -> Parameter:
     """A parameter on the current backend, drawn on the host from the process's generator."""
-    return Parameter(get_backend().asarray(draw(initializer, shape)), decay=decay, torch_axes=torch_axes)
+    return Parameter(get_backend().asarray(draw(initializer, shape)), decay=decay, layout=layout)

@@ -9,6 +9,7 @@ from xpnet.layers._averages import GlobalAvgPool
 from xpnet.layers._checks import check_count
 from xpnet.layers._containers import Sequential
 from xpnet.layers._layer import Layer
+from xpnet.layers._layout import TorchLayout
 from xpnet.layers._linear import Linear
 
 
@@ -51,6 +52,9 @@ class SqueezeExcite(Layer):
             fc2=Linear(features, channels),
             sigmoid=Sigmoid(),
         )
+        for name, parameter in self.gate.parameters().items():
+            if name.endswith("weight"):  # in files they are 1×1 convolutions
+                parameter.layout = TorchLayout((3, 2, 0, 1), unfold=(1, 1, *parameter.data.shape))
 
     def members(self) -> dict[str, Layer]:
         return {"": self.gate}  # the paths are fc1.weight, …, without a level between

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Sequence
 
 from xpnet._typing import Shape
@@ -25,17 +26,22 @@ def _start(model: str, input_shape: Sequence[int], axes: str) -> tuple[int, ...]
     return tuple(check_count(model, f"{name} of input_shape", n) for name, n in zip(names, input_shape, strict=True))
 
 
-def _features(model: str, layers: list[Layer], input_shape: Shape) -> int:
-    """How many features the layers so far give to one input of that shape.
+def _image(model: str, layers: list[Layer], input_shape: Shape) -> Shape:
+    """What the layers so far make of one input of that shape, channels last.
 
     Raises
     ------
     ValueError : the input is too small for them.
     """
     try:
-        return Sequential(*layers, Flatten()).output_shape((1, *input_shape))[1]
+        return Sequential(*layers).output_shape((1, *input_shape))[1:]
     except ValueError as error:
         raise ValueError(f"{model}: input_shape {input_shape} is too small: {error}") from error
+
+
+def _flat(image: Shape, outputs: int) -> tuple[Layer, Layer]:
+    """The first fully connected layer, whose weights go to files in PyTorch's order of an image's values."""
+    return Flatten(), Linear(math.prod(image), outputs, image=image)
 
 
 def simple_cnn(
@@ -84,8 +90,7 @@ def simple_cnn(
     """
     shape = _start("simple_cnn", input_shape, "height, width, channels")
     layers: list[Layer] = [Conv2d(shape[-1], channels, kernel_size, padding=padding), ReLU(), MaxPool2d(2)]
-    features = _features("simple_cnn", layers, shape)
-    return Sequential(*layers, Flatten(), Linear(features, hidden), ReLU(), Linear(hidden, classes))
+    return Sequential(*layers, *_flat(_image("simple_cnn", layers, shape), hidden), ReLU(), Linear(hidden, classes))
 
 
 def deep_cnn(input_shape: Sequence[int] = (28, 28, 1), classes: int = 10, *, dropout: float = 0.5) -> Sequential:
@@ -123,10 +128,8 @@ def deep_cnn(input_shape: Sequence[int] = (28, 28, 1), classes: int = 10, *, dro
             layers += [Conv2d(inputs, channels, 3, padding=padding), ReLU()]
             inputs = channels
         layers.append(MaxPool2d(2))
-    features = _features("deep_cnn", layers, shape)
-    return Sequential(
-        *layers, Flatten(), Linear(features, 50), ReLU(), Dropout(dropout), Linear(50, classes), Dropout(dropout)
-    )
+    first = _flat(_image("deep_cnn", layers, shape), 50)
+    return Sequential(*layers, *first, ReLU(), Dropout(dropout), Linear(50, classes), Dropout(dropout))
 
 
 def cnn1d(
@@ -171,7 +174,7 @@ def cnn1d(
     for outputs in channels:
         layers += [Conv1d(inputs, outputs, kernel_size, padding="same"), BatchNorm(outputs), ReLU(), MaxPool1d(2)]
         inputs = outputs
-    _features("cnn1d", layers, shape)
+    _image("cnn1d", layers, shape)
     return Sequential(*layers, GlobalAvgPool(), Linear(inputs, classes))
 
 
@@ -213,5 +216,4 @@ def vgg_small(input_shape: Sequence[int] = (32, 32, 3), classes: int = 10) -> Se
             layers += [Conv2d(inputs, channels, 3, padding=1), BatchNorm(channels), ReLU()]
             inputs = channels
         layers.append(MaxPool2d(2))
-    features = _features("vgg_small", layers, shape)
-    return Sequential(*layers, Flatten(), Linear(features, 256), ReLU(), Linear(256, classes))
+    return Sequential(*layers, *_flat(_image("vgg_small", layers, shape), 256), ReLU(), Linear(256, classes))
