@@ -44,7 +44,7 @@ row, column = (5,), (6, 1)
 ARGUMENTS = {
     "scramble": lambda: (bits(1, 7),),
     "_relu": lambda: (real(*full),),
-    **{name: lambda: (real(*full), real(*full)) for name in ("_drelu", "_dsigmoid", "_dtanh")},
+    **{name: lambda: (real(*full), real(*full)) for name in ("drelu", "_dsigmoid", "_dtanh")},
     "_leaky_relu": lambda: (real(*full), 0.01),
     "_dleaky_relu": lambda: (real(*full), real(*full), real(*full), 0.01),
     **{name: lambda: (4.0 * real(*full),) for name in ("_sigmoid", "_tanh", "_softplus", "_silu")},
@@ -56,7 +56,11 @@ ARGUMENTS = {
     "_dlog_softmax": lambda: (real(*full), real(*full), real(*column)),
     "_drop": lambda: (real(*full), bits(*column), bits(1, 5), bits(1, 1), 12345677, -7654321, 2**30, 2.0),
     "add_bias": lambda: (real(*full), real(*row)),
-    "_normalize": lambda: (real(*full), real(*row), positive(*row), real(*row)),
+    **{
+        name: lambda: (real(*full), real(*row), positive(*row), real(*row))
+        for name in ("_normalize", "_normalize_relu")
+    },
+    **{name: lambda: (real(*full), real(*full)) for name in ("_add", "_add_relu")},
     "_dx_of_columns": lambda: (real(*full), real(*full), real(*row), positive(*row), real(*row), real(*row)),
     "_center": lambda: (real(*full), real(*column)),
     "_scale": lambda: (real(*full), positive(*column), real(*row), real(*row)),

@@ -63,6 +63,18 @@ def batch_norm_inference(x, weight, bias, mean, variance):
     return F.batch_norm_inference(x, weight, bias, mean, variance, eps=1e-3)
 
 
+def batch_norm_relu(x, weight, bias):
+    return F.batch_norm_relu(x, weight, bias, eps=1e-3)[:2]
+
+
+def batch_norm_relu_inference(x, weight, bias, mean, variance):
+    return F.batch_norm_relu_inference(x, weight, bias, mean, variance, eps=1e-3)
+
+
+def torch_batch_norm_relu(torch, *arrays):
+    return torch_batch_norm(torch, *arrays).relu()
+
+
 def torch_batch_norm(torch, x, weight, bias, mean=None, variance=None):
     rows = x.reshape(-1, x.shape[-1])  # (..., features) -> (n, features)
     y = torch.nn.functional.batch_norm(rows, mean, variance, weight, bias, training=mean is None, eps=1e-3)
@@ -107,6 +119,22 @@ CASES = [
     Case("dropout", dropout, torch_dropout),
     Case("batch_norm", batch_norm, torch_batch_norm, norm_arrays, ((4, 3), (2, 4, 3), (2, 3, 2, 3)), has_out=True),
     Case("batch_norm_inference", batch_norm_inference, torch_batch_norm, inference_arrays, constants=2, has_out=True),
+    Case(
+        "batch_norm_relu",
+        batch_norm_relu,
+        torch_batch_norm_relu,
+        norm_arrays,
+        ((4, 3), (2, 4, 3), (2, 3, 2, 3)),
+        has_out=True,
+    ),
+    Case(
+        "batch_norm_relu_inference",
+        batch_norm_relu_inference,
+        torch_batch_norm_relu,
+        inference_arrays,
+        constants=2,
+        has_out=True,
+    ),
 ]
 
 ELEMENTWISE = {"relu", "leaky_relu", "sigmoid", "tanh", "softplus", "silu", "gelu"}
@@ -124,7 +152,9 @@ def activation(request):
     return request.param
 
 
-@pytest.fixture(params=[case for case in CASES if case.name != "batch_norm"], ids=lambda case: case.name)
+@pytest.fixture(
+    params=[case for case in CASES if case.name not in ("batch_norm", "batch_norm_relu")], ids=lambda case: case.name
+)
 def row_by_row(request):
     """Each function that treats every row by itself."""
     return request.param

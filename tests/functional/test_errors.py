@@ -137,6 +137,15 @@ REFUSED = {
     ),
     "batch_norm, eps 0": (lambda: normed(eps=0.0), "batch_norm: expected eps > 0, got 0.0"),
     "batch_norm, eps NaN": (lambda: normed(eps=np.nan), "batch_norm: expected eps > 0, got nan"),
+    "batch_norm_relu, one row": (
+        lambda: F.batch_norm_relu(X[:1], THREE, THREE),
+        r"batch_norm_relu: expected at least 2 rows",
+    ),
+    "batch_norm_relu_inference, features": (
+        lambda: F.batch_norm_relu_inference(X.T, *4 * [THREE]),
+        r"batch_norm_relu_inference: expected 3 features",
+    ),
+    "add, shapes": (lambda: F.add(X, THREE), r"add: expected two arrays of one shape, got \(4, 3\) and \(3,\)"),
     "batch_norm_inference, statistics": (
         lambda: normed_by(variance=THREE[:2]),
         r"expected weight, bias, mean, variance of one shape \(features,\), got \(3,\), \(3,\), \(3,\), \(2,\)",

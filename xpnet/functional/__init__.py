@@ -6,6 +6,7 @@ dx, dweight, dbias = pullback(dy)
 
 from xpnet.functional import shapes
 from xpnet.functional._activations import gelu, leaky_relu, relu, sigmoid, silu, softplus, tanh
+from xpnet.functional._add import add, add_relu
 from xpnet.functional._algorithm import get_convolution, set_convolution, use_convolution
 from xpnet.functional._averages import (
     adaptive_avg_pool,
@@ -30,7 +31,12 @@ from xpnet.functional._dropout import check_rate, dropout
 from xpnet.functional._layer_norm import layer_norm
 from xpnet.functional._linear import linear
 from xpnet.functional._local_response_norm import check_response, local_response_norm
-from xpnet.functional._normalization import batch_norm, batch_norm_inference
+from xpnet.functional._normalization import (
+    batch_norm,
+    batch_norm_inference,
+    batch_norm_relu,
+    batch_norm_relu_inference,
+)
 from xpnet.functional._pad import pad
 from xpnet.functional._pooling import (
     avg_pool,
@@ -49,12 +55,16 @@ __all__ = [
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
     "adaptive_avg_pool3d",
+    "add",
+    "add_relu",
     "avg_pool",
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
     "batch_norm",
     "batch_norm_inference",
+    "batch_norm_relu",
+    "batch_norm_relu_inference",
     "channel_scale",
     "check_eps",
     "check_floats",

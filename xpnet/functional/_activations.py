@@ -43,7 +43,7 @@ def _relu(xp: Any, x: Array) -> Array:
 
 
 @elementwise()
-def _drelu(xp: Any, dy: Array, y: Array) -> Array:
+def drelu(xp: Any, dy: Array, y: Array) -> Array:
     return dy * xp.astype(y > 0.0, dy.dtype)
 
 
@@ -78,7 +78,7 @@ def relu(x: Array) -> tuple[Array, Pullback]:
     V. Nair, G. Hinton, "Rectified linear units improve restricted Boltzmann machines", ICML 2010.
     Variant: the derivative at 0 is 0, as in PyTorch.
     """
-    return _by_value("relu", x, _relu, _drelu)
+    return _by_value("relu", x, _relu, drelu)
 
 
 @elementwise()

@@ -1,13 +1,20 @@
+from collections.abc import Callable
 from typing import Any
 
 from xpnet._typing import Array, Pullback
 from xpnet.backend import backend_of, elementwise
+from xpnet.functional._activations import drelu
 from xpnet.functional._checks import check_eps, check_features, check_floats, check_gradient, into
 
 
 @elementwise()
 def _normalize(xp: Any, x: Array, mean: Array, scale: Array, bias: Array) -> Array:
     return (x - mean) * scale + bias
+
+
+@elementwise()
+def _normalize_relu(xp: Any, x: Array, mean: Array, scale: Array, bias: Array) -> Array:
+    return xp.maximum((x - mean) * scale + bias, 0.0)
 
 
 @elementwise()
@@ -61,25 +68,61 @@ def batch_norm(
     ----------
     S. Ioffe, C. Szegedy, "Batch normalization", ICML 2015, algorithm 1. Variant: eps 1e-5, as in PyTorch.
     """
+    return _by_batch("batch_norm", _normalize, x, weight, bias, eps)
+
+
+def batch_norm_relu(
+    x: Array, weight: Array, bias: Array, *, eps: float = 1e-5
+) -> tuple[Array, Pullback, tuple[Array, Array]]:
+    """`batch_norm` and the rectified linear unit after it, in one pass over the array.
+
+        y = max(w x̂ + b, 0)
+
+    Parameters, results and errors are those of `batch_norm`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y, pullback, statistics = batch_norm_relu(np.asarray([[1.0], [3.0]]), np.ones(1), np.zeros(1))
+    >>> np.round(y[:, 0], 3)
+    array([0., 1.])
+    """
+    y, pull, statistics = _by_batch("batch_norm_relu", _normalize_relu, x, weight, bias, eps)
+    return y, _through_relu("batch_norm_relu", y, pull), statistics
+
+
+def _through_relu(function: str, y: Array, pull: Pullback) -> Pullback:
+    """The pullback of what comes before a rectified linear unit, for gradients by its value y."""
+
+    def pullback(dy: Array, **options: Any) -> Any:
+        check_gradient(function, dy, y.shape, y)
+        return pull(drelu(dy, y), **options)
+
+    return pullback
+
+
+def _by_batch(
+    function: str, normalize: Callable[..., Array], x: Array, weight: Array, bias: Array, eps: float
+) -> tuple[Array, Pullback, tuple[Array, Array]]:
     backend = backend_of(x, weight, bias)
     xp = backend.xp
-    _check("batch_norm", x, weight, bias, eps)
+    _check(function, x, weight, bias, eps)
     rows = xp.reshape(x, (-1, x.shape[-1]))  # (..., features) -> (n, features)
     n, shape = rows.shape[0], x.shape
     if n < 2:
         raise ValueError(
-            f"batch_norm: expected at least 2 rows to take a variance of, got {n} (shape {tuple(shape)}); "
+            f"{function}: expected at least 2 rows to take a variance of, got {n} (shape {tuple(shape)}); "
             "a last batch of one example is left out by data.batches(..., drop_last=True)"
         )
     mean, variance = backend.column_moments(rows)
     inverse = 1.0 / xp.sqrt(variance + float(eps))
     scale = weight * inverse
-    y = _normalize(rows, mean, scale, bias)
+    y = normalize(rows, mean, scale, bias)
 
     def pullback(
         dy: Array, *, input_gradient: bool = True, out: tuple[Array | None, Array | None] = (None, None)
     ) -> tuple[Array | None, Array, Array]:
-        check_gradient("batch_norm", dy, shape, weight)
+        check_gradient(function, dy, shape, weight)
         dy = xp.reshape(dy, rows.shape)  # (..., features) -> (n, features)
         dbias, product = backend.column_products(dy, rows, mean)
         dweight = product * inverse
@@ -126,18 +169,52 @@ def batch_norm_inference(
     ----------
     S. Ioffe, C. Szegedy, "Batch normalization", ICML 2015, algorithm 2, step 11.
     """
+    return _by_statistics("batch_norm_inference", _normalize, x, weight, bias, mean, variance, eps)
+
+
+def batch_norm_relu_inference(
+    x: Array, weight: Array, bias: Array, mean: Array, variance: Array, *, eps: float = 1e-5
+) -> tuple[Array, Pullback]:
+    """`batch_norm_inference` and the rectified linear unit after it, in one pass over the array.
+
+        y = max(w x̂ + b, 0)
+
+    Parameters, results and errors are those of `batch_norm_inference`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> one, zero = np.ones(1), np.zeros(1)
+    >>> y, pullback = batch_norm_relu_inference(np.asarray([[5.0], [-3.0]]), one, zero, mean=one, variance=4.0 * one)
+    >>> np.round(y[:, 0], 3)
+    array([2., 0.])
+    """
+    y, pull = _by_statistics("batch_norm_relu_inference", _normalize_relu, x, weight, bias, mean, variance, eps)
+    return y, _through_relu("batch_norm_relu_inference", y, pull)
+
+
+def _by_statistics(
+    function: str,
+    normalize: Callable[..., Array],
+    x: Array,
+    weight: Array,
+    bias: Array,
+    mean: Array,
+    variance: Array,
+    eps: float,
+) -> tuple[Array, Pullback]:
     backend = backend_of(x, weight, bias, mean, variance)
     xp = backend.xp
-    _check("batch_norm_inference", x, weight, bias, eps, mean=mean, variance=variance)
+    _check(function, x, weight, bias, eps, mean=mean, variance=variance)
     rows, shape = xp.reshape(x, (-1, x.shape[-1])), x.shape  # (..., features) -> (n, features)
     inverse = 1.0 / xp.sqrt(variance + float(eps))
     scale = weight * inverse
-    y = xp.reshape(_normalize(rows, mean, scale, bias), shape)
+    y = xp.reshape(normalize(rows, mean, scale, bias), shape)
 
     def pullback(
         dy: Array, *, input_gradient: bool = True, out: tuple[Array | None, Array | None] = (None, None)
     ) -> tuple[Array | None, Array, Array]:
-        check_gradient("batch_norm_inference", dy, shape, weight)
+        check_gradient(function, dy, shape, weight)
         dx = dy * scale if input_gradient else None
         dy = xp.reshape(dy, rows.shape)  # (..., features) -> (n, features)
         dbias, product = backend.column_products(dy, rows, mean)

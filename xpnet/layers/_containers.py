@@ -1,10 +1,12 @@
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
+from xpnet import functional as F
 from xpnet._typing import Array, Pullback, Shape
 from xpnet.backend import array_namespace
 from xpnet.functional import check_gradient
+from xpnet.layers._activations import ReLU
 from xpnet.layers._layer import Layer, Member, located
 from xpnet.layers._parameter import Parameter
 from xpnet.layers._shape import Identity
@@ -28,6 +30,17 @@ def _named(container: str, children: tuple[Layer, ...], named_children: dict[str
 def _listed(container: str, children: Mapping[str, Layer]) -> str:
     lines = [f"  {name}: " + repr(child).replace("\n", "\n  ") for name, child in children.items()]
     return f"{container}(\n" + "\n".join(lines) + "\n)" if lines else f"{container}()"
+
+
+def _paired(children: Mapping[str, Layer]) -> Iterator[tuple[dict[str, Layer], Layer | None]]:
+    """The children alone or by two: those that one pass computes, with what computes it."""
+    names = list(children)
+    while names:
+        name, *names = names
+        follows = bool(names) and isinstance(children[names[0]], ReLU)
+        together = children[name].with_relu() if follows else None
+        pair = [name] if together is None else [name, names.pop(0)]
+        yield {each: children[each] for each in pair}, together
 
 
 def _side_by_side(children: Mapping[str, Layer], x: Array, training: bool) -> tuple[list[Array], list[Pullback]]:
@@ -63,9 +76,8 @@ class Sequential(Layer):
 
     def __init__(self, *children: Layer, **named_children: Layer) -> None:
         self._children = _named("Sequential", children, named_children)
-        self._first_trainable = next(
-            (i for i, child in enumerate(self._children.values()) if child.parameters()), len(self._children)
-        )
+        self._runs = list(_paired(self._children))
+        self._first_trainable = next((name for name, child in self._children.items() if child.parameters()), None)
 
     def __repr__(self) -> str:
         return _listed("Sequential", self._children)
@@ -89,21 +101,32 @@ class Sequential(Layer):
         return shape
 
     def __call__(self, x: Array) -> Array:
-        for name, child in self._children.items():
-            x = located(name, child, x)
+        for name, layer in self._steps():
+            x = located(name, layer, x)
         return x
 
+    def _steps(self) -> Iterator[tuple[str, Layer]]:
+        """What runs, one after the other: the children, pairs in one pass unless somebody watches them apart."""
+        for pair, together in self._runs:
+            if together is None or any("forward" in vars(child) for child in pair.values()):
+                yield from pair.items()
+            else:
+                yield next(iter(pair)), together
+
     def forward(self, x: Array, *, training: bool = True) -> tuple[Array, Pullback]:
-        pullbacks: list[Pullback] = []
-        for name, child in self._children.items():
-            x, pull = located(name, child.forward, x, training=training)
-            pullbacks.append(pull)
+        pullbacks: dict[str, Pullback] = {}
+        for name, layer in self._steps():
+            x, pullbacks[name] = located(name, layer.forward, x, training=training)
 
         def pullback(dy: Array, *, input_gradient: bool = False) -> Array | None:
-            lowest = 0 if input_gradient else self._first_trainable
-            for i in range(len(pullbacks) - 1, lowest - 1, -1):
-                dy = pullbacks[i](dy, input_gradient=input_gradient or i > lowest)
-            return dy if input_gradient else None
+            if not input_gradient and self._first_trainable is None:
+                return None
+            for name, pull in reversed(pullbacks.items()):
+                lowest = not input_gradient and name == self._first_trainable
+                dy = pull(dy, input_gradient=not lowest)
+                if lowest:
+                    return None
+            return dy
 
         return x, pullback
 
@@ -152,20 +175,43 @@ class Residual(Layer):
         self._check_shapes(*shapes)
         return shapes[0]
 
+    def with_relu(self) -> Layer:
+        return _ResidualReLU(self)
+
     def _check_shapes(self, body: Shape, shortcut: Shape) -> None:
         if tuple(body) != tuple(shortcut):
             raise ValueError(f"Residual: body gives shape {tuple(body)}, shortcut {tuple(shortcut)}; expected the same")
 
     def forward(self, x: Array, *, training: bool = True) -> tuple[Array, Pullback]:
+        return self.run(x, F.add, training)
+
+    def run(self, x: Array, add: Callable[..., Any], training: bool) -> tuple[Array, Pullback]:
+        """Value and pullback, with `add` for the sum at the end."""
         values, pullbacks = _side_by_side(self._children, x, training)
         self._check_shapes(values[0].shape, values[1].shape)
+        y, pull_sum = add(*values)
 
         def pullback(dy: Array, *, input_gradient: bool = False) -> Array | None:
-            check_gradient("Residual", dy, values[0].shape, values[0])
-            dbody, dshortcut = (pull(dy, input_gradient=input_gradient) for pull in pullbacks)
-            return dbody + dshortcut if input_gradient else None
+            dbody, dshortcut = (
+                pull(dsum, input_gradient=input_gradient) for pull, dsum in zip(pullbacks, pull_sum(dy), strict=True)
+            )
+            return F.add(dbody, dshortcut)[0] if input_gradient else None
 
-        return values[0] + values[1], pullback
+        return y, pullback
+
+
+@final
+class _ResidualReLU(Layer):
+    """A residual block and the ReLU after it, in one pass."""
+
+    def __init__(self, block: Residual) -> None:
+        self.block = block
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return self.block.output_shape(input_shape)
+
+    def forward(self, x: Array, *, training: bool = True) -> tuple[Array, Pullback]:
+        return self.block.run(x, F.add_relu, training)
 
 
 @final

@@ -45,6 +45,13 @@ class Layer(ABC):
         """The value in inference mode: no dropout, running statistics."""
         return self.forward(x, training=False)[0]
 
+    def with_relu(self) -> "Layer | None":
+        """A layer that computes this one and a ReLU after it in one pass; None where there is no such thing.
+
+        It shares the parameters. A `Sequential` runs it in place of the two.
+        """
+        return None
+
     # What it is made of -----------------------------------------------------------------------------------------
 
     def members(self) -> Mapping[str, Member]:

@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 from typing import Any, final
 
 from xpnet import functional as F
@@ -73,17 +74,24 @@ class BatchNorm(Layer):
             )
         return tuple(input_shape)
 
+    def with_relu(self) -> Layer:
+        return _BatchNormReLU(self)
+
     def forward(self, x: Array, *, training: bool = True) -> tuple[Array, Pullback]:
+        return self.run(x, F.batch_norm if training else F.batch_norm_inference, training)
+
+    def run(self, x: Array, function: Callable[..., Any], training: bool) -> tuple[Array, Pullback]:
+        """Value and pullback by one of the functions for batch normalization, of training or of inference."""
         array_namespace(x)
         self.output_shape(x.shape)
         weight, bias = self.weight, self.bias
         mean, variance = self.running_mean.data, self.running_var.data
         if training:
-            y, pull, statistics = F.batch_norm(x, weight.data, bias.data, eps=self.eps)
+            y, pull, statistics = function(x, weight.data, bias.data, eps=self.eps)
             n = math.prod(x.shape[:-1])
             _track(mean, variance, *statistics, self.momentum, n / (n - 1))
         else:
-            y, pull = F.batch_norm_inference(x, weight.data, bias.data, mean, variance, eps=self.eps)
+            y, pull = function(x, weight.data, bias.data, mean, variance, eps=self.eps)
 
         def pullback(dy: Array, *, input_gradient: bool = False) -> Array | None:
             dx, dweight, dbias = pull(dy, input_gradient=input_gradient, out=(weight.place, bias.place))
@@ -92,3 +100,17 @@ class BatchNorm(Layer):
             return dx
 
         return y, pullback
+
+
+@final
+class _BatchNormReLU(Layer):
+    """A batch normalization and the ReLU after it, in one pass."""
+
+    def __init__(self, norm: BatchNorm) -> None:
+        self.norm = norm
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return self.norm.output_shape(input_shape)
+
+    def forward(self, x: Array, *, training: bool = True) -> tuple[Array, Pullback]:
+        return self.norm.run(x, F.batch_norm_relu if training else F.batch_norm_relu_inference, training)
