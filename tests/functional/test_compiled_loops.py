@@ -45,6 +45,55 @@ def test_dropout_masks_have_the_same_bits(shape):
         np.testing.assert_array_equal(found, expected, strict=True)
 
 
+def few_channels():
+    """Images of one to eight channels, with every shape of tile and of what is left over."""
+    yield from [((2, 9, 9, 1), (5, 5, 1, 30)), ((2, 11, 6, 3), (3, 3, 3, 64)), ((1, 5, 4, 8), (3, 2, 8, 70))]
+    yield from [((3, 13, 14, 3), (7, 7, 3, 8)), ((2, 3, 3, 2), (3, 3, 2, 16)), ((1, 40, 2), (9, 2, 33))]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("options", [{}, {"padding": 1}, {"stride": 2}, {"stride": 3, "padding": 2}], ids=str)
+def test_convolutions_of_few_channels(dtype, options):
+    pytest.importorskip("numba")
+    random = np.random.default_rng(2)
+    for shape, kernel in few_channels():
+        x, weight = (random.standard_normal(s).astype(dtype) for s in (shape, kernel))
+        bias = random.standard_normal(kernel[-1]).astype(dtype)
+        for arrays in ((x, weight), (x, weight, bias)):
+            compiled_loops(False)
+            expected = F.conv(*arrays, **options)[0]
+            compiled_loops(True)
+            y = F.conv(*arrays, **options)[0]
+            largest = np.abs(expected).max()
+            np.testing.assert_allclose(y, expected, rtol=0, atol=20 * np.finfo(dtype).eps * largest, strict=True)
+
+
+def test_a_convolution_of_few_channels_writes_its_results_and_nothing_else():
+    pytest.importorskip("numba")
+    from xpnet.backend import _tile_loops as tiles
+
+    for outputs in (3, 8, 9, 17, 33):
+        x, panels = np.ones((1, 8, 9, 1), np.float32), np.zeros((1, 10, tiles.lanes(outputs, 4)), np.float32)
+        panels[0, :9, :outputs] = 1.0
+        inside = 6 * 7 * outputs
+        around = np.full(inside + 200, 7.0, np.float32)
+        for start, stop in ((3, 6), (0, 3)):
+            y = around[:inside].reshape(1, 6, 7, outputs)
+            tiles.correlate(y, x, panels[:, :, : tiles.lanes(outputs, 4)], 3, (1, 1), (1, 1), start, stop)
+        np.testing.assert_array_equal(around[:inside], 9.0)
+        np.testing.assert_array_equal(around[inside:], 7.0)
+
+
+def test_a_convolution_of_few_channels_hands_on_nan_and_infinity():
+    pytest.importorskip("numba")
+    x, weight = np.ones((1, 6, 6, 1), np.float32), np.ones((3, 3, 1, 8), np.float32)
+    x[0, 0, 0], x[0, 5, 5] = np.nan, np.inf
+    y = F.conv(x, weight)[0]
+    assert np.isnan(y[0, 0, 0]).all()
+    assert np.isposinf(y[0, 3, 3]).all()
+    assert np.isfinite(y[0, 1:3, 1:3]).all()
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.longdouble, ">f4"])
 def test_types_that_numba_does_not_know_are_computed_plainly(dtype):
     x = np.linspace(-1.0, 1.0, 20_000).astype(dtype)

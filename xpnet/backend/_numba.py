@@ -63,6 +63,14 @@ def winograd() -> types.ModuleType:
     return _winograd_loops
 
 
+@functools.cache
+def tiles() -> types.ModuleType:
+    """The convolution of images with few channels; compiled when first called."""
+    from xpnet.backend import _tile_loops
+
+    return _tile_loops
+
+
 def compiled(body: Body, updates: int, plain: Body) -> Body:
     """`plain` for small or irregular arguments, a loop compiled for their layout for the others."""
     loops: dict[tuple[Any, ...], Body] = {}

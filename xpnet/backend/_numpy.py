@@ -16,6 +16,8 @@ from xpnet.backend._elementwise import Body
 from xpnet.backend._windows import Windows
 
 _FEW_COLUMNS = 32
+_FEW_CHANNELS = 8
+"""Inputs of a convolution up to which one loop beats gathering windows for products, from as many outputs on."""
 _PIECE = 2**16
 """Elements of the flat store that an optimizer's rule, in NumPy's own operations, updates at once."""
 _EVEN = 16
@@ -211,6 +213,28 @@ class NumPy(Backend):
 
     def view(self, padded: Array, windows: Windows) -> Array:
         return as_strided(padded, *windows.strided(padded.shape, padded.strides))
+
+    def correlate(self, x: Array, weight: Array, windows: Windows, bias: Array | None) -> Array | None:
+        flat = _plane(windows)
+        channels, outputs = weight.shape[-2:]
+        few = channels <= _FEW_CHANNELS and windows.taps > 1 and outputs >= _FEW_CHANNELS and x.size
+        if flat is None or not few or flat.dilation[1] > 1 or not _numba.fits(x, weight):
+            return None
+        tiles, n = _numba.tiles(), x.shape[0]
+        padded = self.pad(x.reshape(n, *flat.size, channels), flat)
+        lanes = tiles.lanes(outputs, x.itemsize)
+        blocks = -(-outputs // lanes)
+        panels = np.zeros((windows.taps * channels + 1, blocks * lanes), x.dtype)
+        panels[:-1, :outputs] = weight.reshape(-1, outputs)
+        panels[-1, :outputs] = 0.0 if bias is None else bias
+        panels = np.ascontiguousarray(panels.reshape(-1, blocks, lanes).swapaxes(0, 1))
+        y = _memory.empty((n, *flat.output, outputs), x.dtype)
+
+        def part(start: int, stop: int) -> None:
+            tiles.correlate(y, padded, panels, flat.kernel[0], flat.stride, flat.dilation, start, stop)
+
+        _threads.share(n * flat.output[0], y.size, part)
+        return y.reshape(n, *windows.output, outputs)
 
     def spread(self, rows: Array, windows: Windows, out: Array) -> None:
         flat = _plane(windows)

@@ -66,6 +66,10 @@ class WindowSeams(ABC):
             rows[..., t, :] = padded[tap]
         return self.xp.reshape(rows, shape)
 
+    def correlate(self, x: Array, weight: Array, windows: Windows, bias: Array | None) -> Array | None:
+        """The convolution of x (n, *size, c) with a weight (*kernel, c, outputs); None where products do it better."""
+        return None
+
     def stack(self, x: Array, windows: Windows) -> Array:
         """Each element of the windows as a plane, (n, *size, c) -> (taps, n · pixels · c), padded with zeros."""
         n, channels = x.shape[0], x.shape[-1]

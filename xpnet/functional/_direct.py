@@ -22,6 +22,9 @@ def correlate(
     backend: Backend, x: Array, weight: Array, windows: Windows, groups: int, bias: Array | None = None
 ) -> Array:
     """y[o] = Σ_t x[window o, element t] · weight[t] + bias: (n, *size, inputs) -> (n, *output, outputs)."""
+    whole = backend.correlate(x, weight, windows, bias) if groups == 1 else None
+    if whole is not None:
+        return whole
     n, outputs, pixels = x.shape[0], weight.shape[-1], windows.pixels
     matrix = _split(backend, backend.xp.reshape(weight, (-1, outputs)), 1, groups)  # (groups, taps · i, o)
     rows = backend.empty((n * pixels, outputs), x)
