@@ -61,10 +61,10 @@ def spread(x: Any, rows: Any, kernel: Any, stride: Any, dilation: Any, before: A
 
 
 @compiled
-def window_max(y: Any, winner: Any, x: Any, kernel: Any, stride: Any, before: Any, start: int, stop: int) -> None:
-    """The largest of each window, and the number of its element: the first of equals, NaN counts as largest."""
+def window_max(y: Any, x: Any, kernel: Any, stride: Any, before: Any, start: int, stop: int) -> None:
+    """The largest of each window; NaN counts as largest."""
     _, height, width, channels = x.shape
-    source, largest, number = x.reshape(-1), y.reshape(-1), winner.reshape(-1)
+    source, largest = x.reshape(-1), y.reshape(-1)
     to = np.uintp(start * y.shape[1] * y.shape[2] * channels)
     for i in range(start, stop):
         for row in range(y.shape[1]):
@@ -75,40 +75,42 @@ def window_max(y: Any, winner: Any, x: Any, kernel: Any, stride: Any, before: An
                         top, left = row * stride[0] - before[0] + ty, column * stride[1] - before[1] + tx
                         if not (0 <= top < height and 0 <= left < width):
                             continue
-                        at, t = np.uintp(((i * height + top) * width + left) * channels), ty * kernel[1] + tx
+                        at = np.uintp(((i * height + top) * width + left) * channels)
                         if first:
                             for c in range(np.uintp(channels)):
                                 largest[to + c] = source[at + c]
-                                number[to + c] = t
                             first = False
                         else:
                             for c in range(np.uintp(channels)):
                                 value, best = source[at + c], largest[to + c]
-                                better = (value > best) | ((value != value) & (best == best))
-                                largest[to + c] = value if better else best
-                                number[to + c] = t if better else number[to + c]
+                                largest[to + c] = value if (value > best) | (value != value) else best
                 to += np.uintp(channels)
 
 
 @compiled
 def window_max_gradient(
-    dx: Any, dy: Any, winner: Any, kernel: Any, stride: Any, before: Any, start: int, stop: int
+    dx: Any, dy: Any, x: Any, y: Any, unclaimed: Any, kernel: Any, stride: Any, before: Any, start: int, stop: int
 ) -> None:
-    """Adds each window's gradient to the element that was its largest."""
+    """Adds each window's gradient to the element that was its largest, the first of equals."""
     _, height, width, channels = dx.shape
-    target, source, number = dx.reshape(-1), dy.reshape(-1), winner.reshape(-1)
+    target, gradient, source, largest = dx.reshape(-1), dy.reshape(-1), x.reshape(-1), y.reshape(-1)
     at = np.uintp(start * dy.shape[1] * dy.shape[2] * channels)
     dx[start:stop] = 0.0
     for i in range(start, stop):
         for row in range(dy.shape[1]):
             for column in range(dy.shape[2]):
+                for c in range(np.uintp(channels)):
+                    unclaimed[c] = 1.0  # as a number, of which a register holds as many as of the others
                 for ty in range(kernel[0]):
                     for tx in range(kernel[1]):
                         top, left = row * stride[0] - before[0] + ty, column * stride[1] - before[1] + tx
                         if 0 <= top < height and 0 <= left < width:
-                            to, t = np.uintp(((i * height + top) * width + left) * channels), ty * kernel[1] + tx
+                            to = np.uintp(((i * height + top) * width + left) * channels)
                             for c in range(np.uintp(channels)):
-                                target[to + c] += source[at + c] if number[at + c] == t else 0.0
+                                value = source[to + c]
+                                wins = (value == largest[at + c]) | (value != value)
+                                target[to + c] += gradient[at + c] if wins & (unclaimed[c] > 0.0) else 0.0
+                                unclaimed[c] = 0.0 if wins else unclaimed[c]
                 at += np.uintp(channels)
 
 

@@ -177,39 +177,34 @@ class NumPy(Backend):
             _add(sums, other)
         return sums
 
-    def window_max(self, x: Array, windows: Windows) -> tuple[Array, Array]:
+    def window_max(self, x: Array, windows: Windows) -> Array:
         flat = _plane(windows)
         if flat is None or not _numba.fits(x):
             return super().window_max(x, windows)
         n, channels = x.shape[0], x.shape[-1]
         images = x.reshape(n, *flat.size, channels)
         y = _memory.empty((n, *flat.output, channels), x.dtype)
-        winner = _memory.empty(y.shape, np.uint8 if windows.taps < 256 else np.int32)
 
         def part(start: int, stop: int) -> None:
-            _numba.loops().window_max(y, winner, images, flat.kernel, flat.stride, flat.before, start, stop)
+            _numba.loops().window_max(y, images, flat.kernel, flat.stride, flat.before, start, stop)
 
         _threads.share(n, x.size, part)
-        shape = (n, *windows.output, channels)
-        return y.reshape(shape), winner.reshape(shape)
+        return y.reshape(n, *windows.output, channels)
 
-    def window_max_gradient(self, dy: Array, winner: Array, windows: Windows) -> Array:
+    def window_max_gradient(self, dy: Array, x: Array, y: Array, windows: Windows) -> Array:
         flat = _plane(windows)
-        if flat is None or not (_numba.fits(dy) and winner.flags.c_contiguous):
-            return super().window_max_gradient(dy, winner, windows)
+        if flat is None or not _numba.fits(dy, x, y):
+            return super().window_max_gradient(dy, x, y, windows)
         n, channels = dy.shape[0], dy.shape[-1]
-        shape = (n, *flat.output, channels)
-        dx, images, numbers = (
-            _memory.empty((n, *flat.size, channels), dy.dtype),
-            dy.reshape(shape),
-            winner.reshape(shape),
-        )
+        images, size = (n, *flat.size, channels), (n, *flat.output, channels)
+        arrays = _memory.empty(images, dy.dtype), dy.reshape(size), x.reshape(images), y.reshape(size)
 
         def part(start: int, stop: int) -> None:
-            _numba.loops().window_max_gradient(dx, images, numbers, flat.kernel, flat.stride, flat.before, start, stop)
+            unclaimed = np.empty(channels, dy.dtype)
+            _numba.loops().window_max_gradient(*arrays, unclaimed, flat.kernel, flat.stride, flat.before, start, stop)
 
-        _threads.share(n, dx.size, part)
-        return dx.reshape(n, *windows.size, channels)
+        _threads.share(n, x.size, part)
+        return arrays[0].reshape(n, *windows.size, channels)
 
     def view(self, padded: Array, windows: Windows) -> Array:
         return as_strided(padded, *windows.strided(padded.shape, padded.strides))

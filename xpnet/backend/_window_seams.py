@@ -1,7 +1,7 @@
 """The seams of convolution and pooling in plain Array API."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from xpnet._typing import Array, Shape
@@ -98,27 +98,31 @@ class WindowSeams(ABC):
         taps = self.xp.reshape(rows, (n, *windows.output, windows.taps, channels))
         out[...] = self._spread((taps[..., t, :] for t in range(windows.taps)), out, windows)
 
-    def window_max(self, x: Array, windows: Windows) -> tuple[Array, Array]:
-        """The largest of each window, and which element it is: the first of equals; NaN counts as largest."""
-        xp, padded, taps = self.xp, self.pad(x, windows, -float("inf")), list(windows.slices())
-        largest = xp.asarray(padded[taps[0]], copy=True)
-        for tap in taps[1:]:
+    def window_max(self, x: Array, windows: Windows) -> Array:
+        """The largest of each window; NaN counts as largest."""
+        xp, padded = self.xp, self.pad(x, windows, -float("inf"))
+        first, *others = windows.slices()
+        largest = xp.asarray(padded[first], copy=True)
+        for tap in others:
             largest = xp.maximum(largest, padded[tap])
-        inside = None
-        if windows.padded:  # padding does not win, even where all are -inf
-            inside = self.pad(xp.ones((1, *windows.size, 1), dtype=xp.bool, device=self.device_of(x)), windows, False)
-        number = xp.uint8 if windows.taps < 256 else xp.int32
-        rank = xp.zeros_like(largest, dtype=number)  # the number of elements from the winner to the window's end
-        for t, tap in enumerate(taps):
-            value = padded[tap]
-            wins = (value == largest) | (value != value)
-            wins = wins if inside is None else wins & inside[tap]
-            rank = xp.maximum(rank, xp.astype(wins, number) * (windows.taps - t))
-        return largest, windows.taps - rank
+        return largest
 
-    def window_max_gradient(self, dy: Array, winner: Array, windows: Windows) -> Array:
-        """Adds each window's gradient to the element that was its largest."""
-        return self._spread((dy * self.xp.astype(winner == t, dy.dtype) for t in range(windows.taps)), dy, windows)
+    def window_max_gradient(self, dy: Array, x: Array, y: Array, windows: Windows) -> Array:
+        """Adds each window's gradient to the element that was its largest: the first of equals, never padding."""
+        xp, padded, inside = self.xp, self.pad(x, windows, -float("inf")), None
+        if windows.padded:
+            inside = self.pad(xp.ones((1, *windows.size, 1), dtype=xp.bool, device=self.device_of(x)), windows, False)
+
+        def shares() -> Iterator[Array]:
+            unclaimed = xp.ones_like(y, dtype=xp.bool)
+            for tap in windows.slices():
+                value = padded[tap]
+                wins = ((value == y) | (value != value)) & unclaimed
+                wins = wins if inside is None else wins & inside[tap]
+                unclaimed = unclaimed & ~wins
+                yield dy * xp.astype(wins, dy.dtype)
+
+        return self._spread(shares(), dy, windows)
 
     def window_sum(self, x: Array, windows: Windows) -> Array:
         """The sum of each window."""

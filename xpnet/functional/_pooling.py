@@ -82,12 +82,12 @@ def _max_pool(
     backend = backend_of(x)
     axes = checked_axes(function, x, axes)
     windows = pool_windows(function, x.shape, kernel_size, stride, padding, ceil_mode, axes)
-    y, winner = backend.window_max(x, windows)
+    y = backend.window_max(x, windows)
     check = gradient_check(function, y)
 
     def pullback(dy: Array) -> Array:
         check(dy)
-        return backend.window_max_gradient(dy, winner, windows)
+        return backend.window_max_gradient(dy, x, y, windows)
 
     return y, pullback
 
