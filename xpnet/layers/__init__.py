@@ -21,7 +21,7 @@ from xpnet.layers._containers import Concat, Frozen, Residual, Sequential
 from xpnet.layers._conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from xpnet.layers._convolution import Conv1d, Conv2d, Conv3d
 from xpnet.layers._dropout import Dropout
-from xpnet.layers._layer import Layer, check_names_and_shapes
+from xpnet.layers._layer import Layer, check_names_and_shapes, located
 from xpnet.layers._layer_norm import LayerNorm
 from xpnet.layers._layout import TorchLayout
 from xpnet.layers._linear import Linear
@@ -81,6 +81,7 @@ __all__ = [
     "TorchLayout",
     "check_count",
     "check_names_and_shapes",
+    "located",
     "new_parameter",
     "observe",
 ]

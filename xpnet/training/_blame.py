@@ -34,7 +34,7 @@ def first_not_finite(model: Layer, x: Array, t: Array, loss: Loss) -> tuple[str,
             value, dloss = loss(y, t)
             dy = dloss()
             look("loss", "forward", value)
-            look("loss", "backward", dy)
+            look("loss", "backward", *(dy if isinstance(dy, tuple) else (dy,)))
             pullback(dy)
     for path, buffer in model.buffers().items():
         buffer.data[...] = buffers[path]

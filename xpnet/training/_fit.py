@@ -31,7 +31,7 @@ def train_step(
 
     Returns
     -------
-    The loss, the outputs, and the penalty's value or None.
+    The loss, the outputs, of a model with auxiliary heads the main ones, and the penalty's value or None.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def train_step(
         gradient = store.weight_gradients()
         gradient += dcost()
     optimizer.step(value)
-    return value, y, cost
+    return value, y[0] if isinstance(y, tuple) else y, cost
 
 
 def fit(
