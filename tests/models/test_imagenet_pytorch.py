@@ -265,7 +265,7 @@ def test_names_shapes_and_numbers_of_parameters(name, undrawn):
 def small_senet154(classes):
     """One or two blocks in each stage."""
     stem = _senet._three_convolutions(3)
-    return _senet._senet(stem, 128, _senet._senet154_block, (2, 1, 1, 1), {"last_linear": Linear(2048, classes)})
+    return _senet._senet(stem, _senet._senet154_block, (2, 1, 1, 1), last_linear=Linear(2048, classes))
 
 
 # Name: ours and theirs for five classes, without dropout and with few hidden features; height and width.

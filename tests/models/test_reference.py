@@ -108,13 +108,15 @@ def training(model, x, targets):
 def compared(request, undrawn):
     """A network's file, and what it computes: once for all tests, and then the network itself is gone."""
     expected = reference(request.param)
-    with xpnet.use_backend("numpy", dtype="float64"):
+    with xpnet.use_backend("numpy", dtype="float64") as backend:
         model = built(request.param, undrawn)
         state = {path: layout(tensor).shape(tuple(tensor.data.shape)) for path, tensor in model.tensors().items()}
         x = images(model, expected)
         logits = model(x)
         logits_of_float32 = in_single(model, request.param, undrawn)(x.astype(np.float32))
         result = Result(state, logits, logits_of_float32, *training(model, x, np.asarray(expected["targets"])))
+        del model
+        backend.release()
     return expected, result
 
 

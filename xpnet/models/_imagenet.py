@@ -63,6 +63,15 @@ def conv(inputs: int, outputs: int, kernel_size: int, *, stride: int = 1, groups
     return Conv2d(inputs, outputs, kernel_size, stride=stride, padding=padding, groups=groups, bias=False)
 
 
+def normalized(*convolutions: Conv2d) -> dict[str, Layer]:
+    """conv1, bn1, relu1, conv2, bn2, …: batch norm behind each convolution, and ReLU between one and the next."""
+    layers: dict[str, Layer] = {}
+    for i, convolution in enumerate(convolutions, 1):
+        layers |= {f"conv{i}": convolution, f"bn{i}": BatchNorm(convolution.outputs), f"relu{i}": ReLU()}
+    layers.popitem()
+    return layers
+
+
 def residual_block(body: Sequential, inputs: int, outputs: int, stride: int, *, kernel_size: int = 1) -> Sequential:
     """relu(body(x) + shortcut(x)): the shortcut is x itself, or a convolution of it where the shapes differ."""
     shortcut: Layer | None = None

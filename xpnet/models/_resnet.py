@@ -1,28 +1,23 @@
 from collections.abc import Sequence
 from functools import partial
 
-from xpnet.layers import BatchNorm, GlobalAvgPool, Linear, MaxPool2d, ReLU, Sequential
-from xpnet.models._imagenet import Block, check_task, conv, residual_block, stages
+from xpnet.layers import GlobalAvgPool, Linear, MaxPool2d, ReLU, Sequential
+from xpnet.models._imagenet import Block, check_task, conv, normalized, residual_block, stages
 
 
 def _basic(inputs: int, planes: int, stride: int) -> Sequential:
     """Two 3×3 convolutions: the paper's figure 5, left."""
-    body = Sequential(
-        **{"conv1": conv(inputs, planes, 3, stride=stride), "bn1": BatchNorm(planes), "relu1": ReLU()},
-        **{"conv2": conv(planes, planes, 3), "bn2": BatchNorm(planes)},
-    )
-    return residual_block(body, inputs, planes, stride)
+    body = normalized(conv(inputs, planes, 3, stride=stride), conv(planes, planes, 3))
+    return residual_block(Sequential(**body), inputs, planes, stride)
 
 
 def _bottleneck(inputs: int, planes: int, stride: int, *, groups: int = 1, group_width: int = 64) -> Sequential:
     """1×1, 3×3, 1×1: the paper's figure 5, right; in groups, ResNeXt's figure 3 (c)."""
     width, outputs = planes * group_width // 64 * groups, 4 * planes
-    body = Sequential(
-        **{"conv1": conv(inputs, width, 1), "bn1": BatchNorm(width), "relu1": ReLU()},
-        **{"conv2": conv(width, width, 3, stride=stride, groups=groups), "bn2": BatchNorm(width), "relu2": ReLU()},
-        **{"conv3": conv(width, outputs, 1), "bn3": BatchNorm(outputs)},
+    body = normalized(
+        conv(inputs, width, 1), conv(width, width, 3, stride=stride, groups=groups), conv(width, outputs, 1)
     )
-    return residual_block(body, inputs, outputs, stride)
+    return residual_block(Sequential(**body), inputs, outputs, stride)
 
 
 def _resnet(
@@ -31,10 +26,12 @@ def _resnet(
     """The columns of the paper's table 1."""
     check_task(model, classes, in_channels)
     return Sequential(
-        **{"conv1": conv(in_channels, 64, 7, stride=2), "bn1": BatchNorm(64), "relu": ReLU()},
-        **{"maxpool": MaxPool2d(3, stride=2, padding=1)},
+        **normalized(conv(in_channels, 64, 7, stride=2)),
+        relu=ReLU(),
+        maxpool=MaxPool2d(3, stride=2, padding=1),
         **stages(block, 64, expansion, counts),
-        **{"avgpool": GlobalAvgPool(), "fc": Linear(512 * expansion, classes)},
+        avgpool=GlobalAvgPool(),
+        fc=Linear(512 * expansion, classes),
     )
 
 

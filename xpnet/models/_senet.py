@@ -1,58 +1,37 @@
 from collections.abc import Sequence
 
-from xpnet.layers import (
-    BatchNorm,
-    Dropout,
-    GlobalAvgPool,
-    Layer,
-    Linear,
-    MaxPool2d,
-    ReLU,
-    Sequential,
-    SqueezeExcite,
-)
-from xpnet.models._imagenet import Block, check_task, conv, residual_block, stages
+from xpnet.layers import Conv2d, Dropout, GlobalAvgPool, Layer, Linear, MaxPool2d, ReLU, Sequential, SqueezeExcite
+from xpnet.models._imagenet import Block, check_task, conv, normalized, residual_block, stages
 
 
 def _se_resnet_block(inputs: int, planes: int, stride: int) -> Sequential:
     """ResNet's bottleneck with the stride in its first convolution, weighed channel by channel."""
     outputs = 4 * planes
-    body = Sequential(
-        **{"conv1": conv(inputs, planes, 1, stride=stride), "bn1": BatchNorm(planes), "relu1": ReLU()},
-        **{"conv2": conv(planes, planes, 3), "bn2": BatchNorm(planes), "relu2": ReLU()},
-        **{"conv3": conv(planes, outputs, 1), "bn3": BatchNorm(outputs)},
-        se_module=SqueezeExcite(outputs),
-    )
+    three = normalized(conv(inputs, planes, 1, stride=stride), conv(planes, planes, 3), conv(planes, outputs, 1))
+    body = Sequential(**three, se_module=SqueezeExcite(outputs))
     return residual_block(body, inputs, outputs, stride)
 
 
 def _senet154_block(inputs: int, planes: int, stride: int) -> Sequential:
     """64 groups, a first convolution of half the width, and shortcuts of 3×3 where the image shrinks."""
     width, outputs = 2 * planes, 4 * planes
-    body = Sequential(
-        **{"conv1": conv(inputs, width, 1), "bn1": BatchNorm(width), "relu1": ReLU()},
-        **{"conv2": conv(width, outputs, 3, stride=stride, groups=64), "bn2": BatchNorm(outputs), "relu2": ReLU()},
-        **{"conv3": conv(outputs, outputs, 1), "bn3": BatchNorm(outputs)},
-        se_module=SqueezeExcite(outputs),
+    three = normalized(
+        conv(inputs, width, 1), conv(width, outputs, 3, stride=stride, groups=64), conv(outputs, outputs, 1)
     )
+    body = Sequential(**three, se_module=SqueezeExcite(outputs))
     return residual_block(body, inputs, outputs, stride, kernel_size=3 if stride > 1 else 1)
 
 
-def _three_convolutions(in_channels: int) -> dict[str, Layer]:
-    return {
-        **{"conv1": conv(in_channels, 64, 3, stride=2), "bn1": BatchNorm(64), "relu1": ReLU()},
-        **{"conv2": conv(64, 64, 3), "bn2": BatchNorm(64), "relu2": ReLU()},
-        **{"conv3": conv(64, 128, 3), "bn3": BatchNorm(128), "relu3": ReLU()},
-    }
+def _three_convolutions(in_channels: int) -> tuple[Conv2d, Conv2d, Conv2d]:
+    """What stands for ResNet's first convolution in SENet-154."""
+    return conv(in_channels, 64, 3, stride=2), conv(64, 64, 3), conv(64, 128, 3)
 
 
-def _senet(
-    stem: dict[str, Layer], channels: int, block: Block, counts: Sequence[int], head: dict[str, Layer]
-) -> Sequential:
-    """The stem, which gives so many channels, and pooling; four stages; the mean over the image, and the head."""
+def _senet(stem: Sequence[Conv2d], block: Block, counts: Sequence[int], **head: Layer) -> Sequential:
+    """The stem's convolutions and pooling; four stages; the mean over the image, and the head."""
     return Sequential(
-        layer0=Sequential(**stem, pool=MaxPool2d(3, stride=2, ceil_mode=True)),
-        **stages(block, channels, 4, counts),
+        layer0=Sequential(**normalized(*stem), relu=ReLU(), pool=MaxPool2d(3, stride=2, ceil_mode=True)),
+        **stages(block, stem[-1].outputs, 4, counts),
         avg_pool=GlobalAvgPool(),
         **head,
     )
@@ -95,8 +74,8 @@ def se_resnet50(classes: int = 1000, in_channels: int = 3) -> Sequential:
     Initial weights: K. He et al., "Delving deep into rectifiers", ICCV 2015, equation 10.
     """
     check_task("se_resnet50", classes, in_channels)
-    stem: dict[str, Layer] = {"conv1": conv(in_channels, 64, 7, stride=2), "bn1": BatchNorm(64), "relu1": ReLU()}
-    return _senet(stem, 64, _se_resnet_block, (3, 4, 6, 3), {"last_linear": Linear(2048, classes)})
+    stem = (conv(in_channels, 64, 7, stride=2),)
+    return _senet(stem, _se_resnet_block, (3, 4, 6, 3), last_linear=Linear(2048, classes))
 
 
 def senet154(classes: int = 1000, in_channels: int = 3, *, dropout: float = 0.2) -> Sequential:
@@ -131,8 +110,8 @@ def senet154(classes: int = 1000, in_channels: int = 3, *, dropout: float = 0.2)
     ----------
     J. Hu, L. Shen, G. Sun, E. Wu, "Squeeze-and-excitation networks", TPAMI 2019 (arXiv:1709.01507), appendix, which
     lists what changes against ResNeXt-152: half as wide first convolutions, three 3×3 instead of one 7×7 at the start,
-    3×3 shortcuts, dropout. Variants and initial weights as for `se_resnet50`.
+    3×3 shortcuts, dropout. Variants and initial weights as for `se_resnet50`, but the 3×3 convolution has the stride.
     """
     check_task("senet154", classes, in_channels, dropout=dropout)
-    head: dict[str, Layer] = {"dropout": Dropout(dropout), "last_linear": Linear(2048, classes)}
-    return _senet(_three_convolutions(in_channels), 128, _senet154_block, (3, 8, 36, 3), head)
+    stem, head = _three_convolutions(in_channels), Linear(2048, classes)
+    return _senet(stem, _senet154_block, (3, 8, 36, 3), dropout=Dropout(dropout), last_linear=head)
