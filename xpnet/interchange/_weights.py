@@ -1,25 +1,24 @@
-import os
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 
-from xpnet._typing import Shape
-from xpnet.backend import HostArray, backend_of
-from xpnet.layers import Buffer, Layer, Parameter, TorchLayout, check_names_and_shapes
-
-_STATISTICS, _COUNT = "running_var", "num_batches_tracked"
-"""PyTorch counts the batches beside running statistics. It uses the count only without a momentum, which xpnet always
-has; so it is written as 0, and passed over in reading."""
+from xpnet.backend import HostArray, backend_of, find_backend
+from xpnet.interchange._loading import LoadReport, load
+from xpnet.interchange._matching import Tensor, counts_beside, layout_of, named_tensors, torch_shape
+from xpnet.interchange._safetensors import Stored, Written, open_safetensors, write_safetensors
+from xpnet.interchange._text import shown
+from xpnet.layers import Layer
 
 
 def save_weights(model: Layer, path: str | PathLike[str]) -> None:
-    """Writes a model's parameters and buffers as safetensors, in PyTorch's names and layouts.
+    """Writes a model's parameters and buffers as safetensors, in PyTorch's names, layouts and types.
 
     PyTorch opens the file with `safetensors.torch.load_file`. The file is written under another name first and then
-    moved, so an interrupted call leaves an older file whole.
+    moved, so an interrupted call leaves an older file whole. A layer that is used twice is written under both of its
+    names, as PyTorch expects it.
 
     Parameters
     ----------
@@ -38,88 +37,146 @@ def save_weights(model: Layer, path: str | PathLike[str]) -> None:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_weights(model, folder + "/weights.safetensors")
     ...     load_weights(model, folder + "/weights.safetensors")
+    LoadReport: 4 arrays loaded
 
     References
     ----------
     https://huggingface.co/docs/safetensors
     """
+    _check_model("save_weights", model)
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"save_weights: there is no folder {path.parent}")
-    tensors = {name: _to_torch(tensor) for name, tensor in model.tensors().items()}
-    tensors |= {name: np.zeros((), np.int64) for name in map(_count_of, tensors) if name}
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        # Not `save_file`: its files can be read by their owner alone, whatever the umask.
-        part.write_bytes(safetensors.numpy.save(tensors, metadata={"format": "pt"}))
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    tensors = named_tensors(model)
+    arrays = {name: _written(tensor) for name, tensor in tensors.items()}
+    arrays |= {name: Written((), "int64", lambda: np.zeros((), np.int64)) for name in sorted(counts_beside(tensors))}
+    write_safetensors(path, arrays)
 
 
-def load_weights(model: Layer, path: str | PathLike[str]) -> None:
+def _written(tensor: Tensor) -> Written:
+    def values() -> HostArray:
+        return layout_of(tensor).to_torch(backend_of(tensor.data).to_host(tensor.data))
+
+    return Written(torch_shape(tensor), backend_of(tensor.data).at(tensor.data).dtype, values)
+
+
+def load_weights(
+    model: Layer,
+    path: str | PathLike[str],
+    strict: bool = True,
+    skip: str | Iterable[str] = (),
+    allow_nonfinite: bool = False,
+) -> LoadReport:
     """Reads a model's parameters and buffers from a safetensors file in PyTorch's names and layouts.
 
-    All of it is checked first: either everything is loaded, or nothing is changed.
+    All of it is checked first: either everything is loaded, or nothing is changed. Values take the model's type:
+    float16 and bfloat16 exactly, float64 rounded to the nearest float32 where the model has that. Where all names in
+    the file begin with `module.` (`DataParallel`) or `_orig_mod.` (`torch.compile`), that is passed over.
 
     Parameters
     ----------
-    model : the model that the file's names and shapes have to fit exactly.
+    model : the model that the file's names and shapes have to fit.
     path : the file.
+    strict : whether the file has to hold exactly the model's names. If not, names that are missing are left as they
+        are, unexpected ones ignored, and the report names both; shapes have to fit all the same, and some name.
+    skip : names to leave as they are in the model and to ignore in the file: one, or several. A path stands for all
+        below it, `"fc"` for `fc.weight` and `fc.bias`; `*`, `?` and `[…]` work as in a shell, `*` across dots too.
+    allow_nonfinite : whether NaN and infinite values are loaded.
+
+    Returns
+    -------
+    A `LoadReport`: the names that were loaded, those left as they were, those ignored.
 
     Raises
     ------
     FileNotFoundError : there is no such file.
-    ValueError : the file is no whole safetensors file, or names, shapes or types do not fit; nothing is changed.
+    ValueError : the file is no whole safetensors file; names, shapes or types do not fit; values are not finite;
+        something to skip is nowhere. Nothing is changed then.
 
     Examples
     --------
+    A network for other classes keeps what lies before its last layer:
+
+    >>> import tempfile
     >>> import xpnet
-    >>> load_weights(xpnet.models.mlp([2, 1]), "missing.safetensors")
-    Traceback (most recent call last):
-    ...
-    FileNotFoundError: load_weights: there is no file missing.safetensors
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_weights(xpnet.models.mlp([2, 3, 10]), folder + "/weights.safetensors")
+    ...     load_weights(xpnet.models.mlp([2, 3, 4]), folder + "/weights.safetensors", skip="2")
+    LoadReport: 2 arrays loaded; left as they were: 2.weight, 2.bias; ignored: 2.bias, 2.weight
     """
+    _check_model("load_weights", model)
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"load_weights: there is no file {path}")
-    try:
-        stored: dict[str, HostArray] = safetensors.numpy.load_file(path)
-    except (safetensors.SafetensorError, KeyError, TypeError) as error:
-        raise ValueError(f"load_weights: {path} is no safetensors file that can be read ({error})") from error
-    for name in map(_count_of, list(stored)):
-        stored.pop(name, None)
-    tensors = model.tensors()
-    check_names_and_shapes(
-        f"load_weights: {path}",
-        {name: values.shape for name, values in stored.items()},
-        {name: _torch_shape(tensor) for name, tensor in tensors.items()},
-    )
-    wrong = [f"{name} is {values.dtype}" for name, values in stored.items() if values.dtype.kind != "f"]
-    if wrong:
-        raise ValueError(f"load_weights: {path}: expected floating-point values, but {', '.join(wrong)}")
-    backend = model.backend
-    new = {name: backend.asarray(_from_torch(tensor, stored[name])) for name, tensor in tensors.items()}
-    for name, tensor in tensors.items():
-        tensor.data[...] = new[name]
+    where = f"load_weights: {path}"
+    with open_safetensors(path, where) as stored:
+        return load(where, model, stored, strict=strict, skip=skip, allow_nonfinite=allow_nonfinite)
 
 
-def _count_of(name: str) -> str:
-    """The name of the count that PyTorch keeps beside this one; empty for other names."""
-    return name.removesuffix(_STATISTICS) + _COUNT if name.rpartition(".")[2] == _STATISTICS else ""
+def load_torch(
+    model: Layer,
+    state_dict: Mapping[str, Any],
+    strict: bool = True,
+    skip: str | Iterable[str] = (),
+    allow_nonfinite: bool = False,
+) -> LoadReport:
+    """Takes a model's parameters and buffers from arrays in PyTorch's names and layouts: `module.state_dict()`.
+
+    Parameters
+    ----------
+    model : the model that the names and shapes have to fit.
+    state_dict : arrays by name: PyTorch's tensors on any device, or arrays of any other library.
+    strict, skip, allow_nonfinite : as for `load_weights`.
+
+    Returns
+    -------
+    A `LoadReport`, as from `load_weights`.
+
+    Raises
+    ------
+    TypeError : no mapping of names to arrays.
+    ValueError : names, shapes or types do not fit; values are not finite; something to skip is nowhere. Nothing is
+        changed then.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xpnet
+    >>> load_torch(xpnet.layers.Linear(3, 2), {"weight": np.ones((2, 3)), "bias": np.zeros(2)})
+    LoadReport: 2 arrays loaded
+    """
+    _check_model("load_torch", model)
+    if not isinstance(state_dict, Mapping):
+        got = type(state_dict).__name__
+        raise TypeError(f"load_torch: expected arrays by name, such as module.state_dict(), got {got}")
+    stored = {name: _stored(name, values) for name, values in state_dict.items()}
+    return load("load_torch", model, stored, strict=strict, skip=skip, allow_nonfinite=allow_nonfinite)
 
 
-def _layout(tensor: Parameter | Buffer) -> TorchLayout:
-    return tensor.layout if isinstance(tensor, Parameter) else TorchLayout()
+def _stored(name: Any, values: Any) -> Stored:
+    if not (isinstance(name, str) and hasattr(values, "shape") and hasattr(values, "dtype")):
+        raise TypeError(f"load_torch: expected arrays by name, but {shown(str(name))} is a {type(values).__name__}")
+    dtype = str(values.dtype).rpartition(".")[2]
+    is_float = dtype in ("float64", "float32", "float16", "bfloat16")
+
+    def read(wanted: str) -> HostArray:
+        try:
+            return np.array(_to_host(values, dtype), wanted)
+        except (TypeError, ValueError, RuntimeError) as error:  # it has no values, or none that the host can have
+            raise ValueError(f"load_torch: {name} cannot be read ({error}); nothing was changed") from error
+
+    return Stored(tuple(values.shape), dtype, is_float, read)
 
 
-def _torch_shape(tensor: Parameter | Buffer) -> Shape:
-    return _layout(tensor).shape(tuple(tensor.data.shape))
+def _to_host(values: Any, dtype: str) -> HostArray:
+    if dtype == "bfloat16":  # which NumPy does not have
+        values = values.float() if hasattr(values, "float") else values.astype("float32")
+    if np.ma.is_masked(values):
+        raise ValueError("some of its values are masked")
+    origin = find_backend(type(values))
+    return np.asarray(values) if origin is None else origin.to_host(values)
 
 
-def _to_torch(tensor: Parameter | Buffer) -> HostArray:
-    return np.ascontiguousarray(_layout(tensor).to_torch(backend_of(tensor.data).to_host(tensor.data)))
-
-
-def _from_torch(tensor: Parameter | Buffer, values: HostArray) -> HostArray:
-    return _layout(tensor).from_torch(values, tuple(tensor.data.shape))
+def _check_model(what: str, model: Any) -> None:
+    if not isinstance(model, Layer):
+        raise TypeError(f"{what}: the model must be a layer, got {type(model).__name__}")

@@ -1,0 +1,245 @@
+import json
+import math
+import os
+import stat
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, TypeGuard, final
+
+import numpy as np
+
+from xpnet._typing import Shape
+from xpnet.backend import HostArray
+from xpnet.interchange._text import counted, shown, shown_shape
+
+_SIZES = {
+    **{"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1, "C64": 8, "BOOL": 1},
+    **{"I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16": 2, "U8": 1},
+}
+"""Bytes of an element, by the format's name of its type."""
+
+_READABLE = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+"""What is read as which type of NumPy's, which has no bfloat16: that is the upper half of a float32."""
+
+_WRITABLE = {"float64": ("F64", "<f8"), "float32": ("F32", "<f4"), "int64": ("I64", "<i8")}
+
+_MOST_HEADER = 2**24
+"""Bytes. A hundred thousand arrays need less."""
+_MOST_AXES = 64
+
+_PICKLE = (
+    "it is a pickle of PyTorch's (.pt, .pth), which may run any code when it is opened. Convert it where PyTorch is: "
+    "state = torch.load(path, weights_only=True); safetensors.torch.save_file(state, 'weights.safetensors')"
+)
+_OTHERS = {
+    b"PK": _PICKLE,
+    b"\x80": _PICKLE,
+    b"<": "it is a web page: the download was answered with one",
+    b"version https://git-lfs": "it is Git LFS's pointer to the file: fetch the file itself, with `git lfs pull`",
+}
+"""What a file is that begins so; a safetensors file may too, but has a brace at its ninth byte."""
+
+
+@final
+@dataclass(frozen=True)
+class Stored:
+    """An array of a file or of a state dict, whose values are read when all names and shapes fit.
+
+    Parameters
+    ----------
+    shape : its shape.
+    dtype : the name of its type, for messages.
+    is_float : whether it holds floating-point values that can be read.
+    read : its values, in new memory, as NumPy's type of the given name.
+    """
+
+    shape: Shape
+    dtype: str
+    is_float: bool
+    read: Callable[[str], HostArray]
+
+
+# Reading ------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def open_safetensors(path: Path, where: str) -> Iterator[dict[str, Stored]]:
+    """The arrays of a file by name, to be read one at a time while the context is open.
+
+    The header is checked against itself and against the file's size before anything is made of its size. Values are
+    read rather than mapped: a file that shrinks meanwhile is an error, not the end of the process.
+
+    Raises
+    ------
+    ValueError : it is no whole safetensors file.
+    OSError : it cannot be read.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError(f"{where} is a folder or a device, expected a safetensors file")
+    with open(path, "rb") as file:
+        header, start = _header(file, where)
+        places = _places(header, os.fstat(file.fileno()).st_size - start, where)
+        yield {
+            name: Stored(shape, dtype, dtype in _READABLE, _reader(file, name, shape, dtype, start + begin, where))
+            for name, (dtype, shape, begin) in places.items()
+        }
+
+
+def _header(file: BinaryIO, where: str) -> tuple[dict[str, Any], int]:
+    """The header, and the number of the first byte of data."""
+    size = os.fstat(file.fileno()).st_size
+    if size < 10:
+        raise ValueError(
+            f"{where} has {counted(size, 'byte')}: expected 8 for the header's length, the header and the values"
+        )
+    beginning = file.read(32)
+    for begins, kind in _OTHERS.items():
+        if beginning[8:9] != b"{" and beginning.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(begins):
+            raise ValueError(f"{where} is no safetensors file: {kind}")
+    length = int.from_bytes(beginning[:8], "little")
+    if length > size - 8:
+        raise ValueError(
+            f"{where} claims a header of {length} bytes from byte 8 on, but only {size - 8} are there: it is cut off or "
+            "no safetensors file"
+        )
+    if length > _MOST_HEADER:
+        raise ValueError(f"{where} claims a header of {length} bytes, expected at most {_MOST_HEADER}")
+    file.seek(8)
+    try:
+        text = file.read(length).decode("utf-8")
+        header = json.loads(text, object_pairs_hook=_unique)
+    except _DuplicateError as error:
+        raise ValueError(f"{where}: {error} stands twice in the header, expected once") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{where}: byte {8 + error.start} of the header is no UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"{where}: the header is no JSON at byte {8 + len(text[: error.pos].encode())} ({error.msg})"
+        ) from error
+    except (ValueError, RecursionError) as error:  # a number of too many digits, brackets in too many brackets
+        raise ValueError(f"{where}: the header is no JSON that can be read ({error})") from error
+    if not isinstance(header, dict):
+        raise ValueError(f"{where}: the header is a {type(header).__name__}, expected names with their places")
+    return header, 8 + length
+
+
+class _DuplicateError(Exception):
+    """A name that stands twice in one object of JSON: readers differ in which one they take."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _DuplicateError(shown(name))
+        found[name] = value
+    return found
+
+
+def _places(header: Mapping[str, Any], size: int, where: str) -> dict[str, tuple[str, Shape, int]]:
+    """Type, shape and first byte of each array. Together they fill the data's `size` bytes, each byte once."""
+    metadata = header.get("__metadata__", {})
+    if not (isinstance(metadata, dict) and all(isinstance(text, str) for text in metadata.values())):
+        raise ValueError(f"{where}: __metadata__ must be texts by name")
+    entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    places = {name: _place(entry, size, f"{where}: {shown(name)}") for name, entry in entries.items()}
+    filled = 0
+    for name, (_, _, begin, end) in sorted(places.items(), key=lambda item: item[1][2:]):
+        if begin != filled:
+            what = "overlaps what lies before it" if begin < filled else "leaves a hole before it"
+            raise ValueError(f"{where}: {shown(name)} begins at byte {begin} of the data and {what}, expected {filled}")
+        filled = end
+    if filled != size:
+        raise ValueError(f"{where}: the arrays end at byte {filled} of the data, which has {size}")
+    return {name: (dtype, shape, begin) for name, (dtype, shape, begin, _) in places.items()}
+
+
+def _place(entry: Any, size: int, where: str) -> tuple[str, Shape, int, int]:
+    if not (isinstance(entry, dict) and entry.keys() == {"dtype", "shape", "data_offsets"}):
+        raise ValueError(f"{where} is described by {shown(str(entry))}, expected dtype, shape and data_offsets")
+    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not (isinstance(dtype, str) and dtype in _SIZES):
+        raise ValueError(f"{where} has the dtype {shown(str(dtype))}, expected one of {', '.join(_SIZES)}")
+    if not (_counts(shape) and len(shape) <= _MOST_AXES):
+        raise ValueError(
+            f"{where} has the shape {shown(str(shape))}, expected at most {_MOST_AXES} whole numbers from 0 on"
+        )
+    if not (_counts(offsets) and len(offsets) == 2 and offsets[0] <= offsets[1]):
+        raise ValueError(f"{where} has the data_offsets {shown(str(offsets))}, expected its first byte and its end")
+    begin, end = offsets
+    if end > size:
+        raise ValueError(f"{where} ends at byte {end} of the data, which has {size}: the file is cut off")
+    needed = math.prod(shape) * _SIZES[dtype]
+    if needed != end - begin:
+        raise ValueError(
+            f"{where} of shape {shown_shape(tuple(shape))} and dtype {dtype} needs {needed} bytes, but has "
+            f"{end - begin} (from byte {begin} to {end})"
+        )
+    return dtype, tuple(shape), begin, end
+
+
+def _counts(values: Any) -> TypeGuard[list[int]]:
+    """A list of integers from 0 to 2⁶³, booleans not among them."""
+    return isinstance(values, list) and all(type(value) is int and 0 <= value < 2**63 for value in values)
+
+
+def _reader(file: BinaryIO, name: str, shape: Shape, dtype: str, start: int, where: str) -> Callable[[str], HostArray]:
+    def read(wanted: str) -> HostArray:
+        raw = np.empty(math.prod(shape), _READABLE[dtype])
+        file.seek(start)
+        received = file.readinto(raw.view(np.uint8))  # type: ignore[attr-defined]
+        if received != raw.nbytes:
+            raise ValueError(f"{where}: {shown(name)} was cut after {received} of {counted(raw.nbytes, 'byte')}")
+        values = (raw.astype("<u4") << 16).view("<f4") if dtype == "BF16" else raw
+        return values.astype(wanted, copy=False).reshape(shape)
+
+    return read
+
+
+# Writing ------------------------------------------------------------------------------------------------------------
+
+
+@final
+@dataclass(frozen=True)
+class Written:
+    """An array for a file: its shape, the name of its NumPy type, and its values, made when their turn comes."""
+
+    shape: Shape
+    dtype: str
+    values: Callable[[], HostArray]
+
+
+def write_safetensors(path: Path, arrays: Mapping[str, Written]) -> None:
+    """Writes a file under another name, forces it to the disk, and moves it over the older one: whole or not at all.
+
+    Raises
+    ------
+    OSError : it cannot be written; an older file stays as it was.
+    """
+    part = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.part")
+    try:
+        with open(part, "wb") as file:
+            _write(file, arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write(file: BinaryIO, arrays: Mapping[str, Written]) -> None:
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    ordered = sorted(arrays.items(), key=lambda item: -np.dtype(item[1].dtype).itemsize)  # so that all are aligned
+    end = 0
+    for name, array in ordered:
+        begin, end = end, end + math.prod(array.shape) * np.dtype(array.dtype).itemsize
+        header[name] = {"dtype": _WRITABLE[array.dtype][0], "shape": array.shape, "data_offsets": (begin, end)}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    file.write(len(text).to_bytes(8, "little") + text)
+    for _, array in ordered:
+        values = np.asarray(array.values(), _WRITABLE[array.dtype][1], order="C")
+        file.write(values.reshape(-1).view(np.uint8).data)
