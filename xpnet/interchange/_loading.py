@@ -13,6 +13,9 @@ from xpnet.interchange._safetensors import Stored
 from xpnet.interchange._text import counted, cut, shown
 from xpnet.layers import Layer
 
+_STRIP = 32
+"""Elements of the last axis."""
+
 
 @final
 @dataclass(frozen=True)
@@ -92,15 +95,25 @@ def _converted(
                 )
         if not (allow_nonfinite or np.isfinite(values).all()):
             wrong.append(_not_finite(path, values))
-        ours = layout_of(tensor).from_torch(values, tuple(tensor.data.shape))
         if not wrong:
-            new.append((tensor, backend.asarray(ours)))
+            ours = layout_of(tensor).from_torch(values, tuple(tensor.data.shape))
+            new.append((tensor, backend.asarray(_in_order(ours))))
     if wrong:
         raise ValueError(
             f"{what}: NaN or infinite values, which only allow_nonfinite=True loads; nothing was changed\n  "
             + "\n  ".join(cut(wrong))
         )
     return new
+
+
+def _in_order(x: HostArray) -> HostArray:
+    """The same values in C order, strip by strip: a transposed copy as a whole misses the cache at each value."""
+    if x.flags.c_contiguous:
+        return x
+    y = np.empty(x.shape, x.dtype)
+    for start in range(0, x.shape[-1], _STRIP):
+        y[..., start : start + _STRIP] = x[..., start : start + _STRIP]
+    return y
 
 
 def _not_finite(path: str, values: HostArray) -> str:

@@ -102,8 +102,8 @@ def _header(file: BinaryIO, where: str) -> tuple[dict[str, Any], int]:
     length = int.from_bytes(beginning[:8], "little")
     if length > size - 8:
         raise ValueError(
-            f"{where} claims a header of {length} bytes from byte 8 on, but only {size - 8} are there: it is cut off or "
-            "no safetensors file"
+            f"{where} claims a header of {length} bytes from byte 8 on, but only {size - 8} are there: it is cut off "
+            "or no safetensors file"
         )
     if length > _MOST_HEADER:
         raise ValueError(f"{where} claims a header of {length} bytes, expected at most {_MOST_HEADER}")
