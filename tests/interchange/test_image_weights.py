@@ -37,11 +37,6 @@ def torch_network(nn):
     )
 
 
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "weights.safetensors"
-
-
 def assert_computes_the_same(torch, model, module):
     """In inference, and in training: value, gradients and running statistics."""
     backend = model.backend
@@ -113,6 +108,6 @@ def test_weights_of_other_channels_change_nothing(path):
     xpnet.save_weights(L.Conv2d(4, 6, 3), path)
     model = L.Conv2d(6, 4, 3)
     before = model.weight.data.copy()
-    with pytest.raises(ValueError, match=r"shape: weight is \(6, 4, 3, 3\) there, \(4, 6, 3, 3\) in the model"):
+    with pytest.raises(ValueError, match=r"shape: weight \(6, 4, 3, 3\) → \(4, 6, 3, 3\)$"):
         xpnet.load_weights(model, path)
     np.testing.assert_array_equal(model.weight.data, before)
