@@ -38,7 +38,7 @@ BAD = {
     "cut in the length": (file()[:7], r" has 7 bytes: expected 8 for the header's length"),
     "cut in the header": (
         file()[:20],
-        rf" claims a header of {len(TEXT)} bytes from byte 8 on, but only 12 are there: it is cut off or no safetensors",
+        rf" claims a header of {len(TEXT)} bytes from byte 8 on, but only 12 are there: it is cut off or no safe",
     ),
     "cut in the data": (file()[:-3], r": bias ends at byte 32 of the data, which has 29: the file is cut off"),
     "longer than its header says": (file() + b"more", r": the arrays end at byte 32 of the data, which has 36"),
@@ -130,7 +130,7 @@ BAD = {
     ),
     "no shape": (
         file({"weight": WEIGHT, "bias": {"dtype": "F32", "data_offsets": [24, 32]}}),
-        r": bias is described by \{'dtype': 'F32', 'data_offsets': \[24, 32\]\}, expected dtype, shape and data_offsets",
+        r": bias is described by \{'dtype': 'F32', 'data_offsets': \[24, 32\]\}, expected dtype, shape and data",
     ),
     "no description": (file({"weight": WEIGHT, "bias": 7}), r": bias is described by 7, expected dtype, shape and"),
     "a name to trick a terminal": (file({"\x1b[2J": 7}), r": '\\x1b\[2J' is described by 7"),
@@ -141,8 +141,8 @@ BAD = {
     ),
     "a pickle": (
         b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.",
-        r"run any code when it is opened\. Convert it where PyTorch is: state = torch\.load\(path, weights_only=True\); "
-        r"safetensors\.torch\.save_file\(state, 'weights\.safetensors'\)",
+        r"run any code when it is opened\. Convert it where PyTorch is: state = torch\.load\(path, weights_only=True\)"
+        r"; safetensors\.torch\.save_file\(state, 'weights\.safetensors'\)",
     ),
     "a web page": (b"\n <!DOCTYPE html><html><body>404</body></html>", r" is no safetensors file: it is a web page"),
     "a web page with a mark": (

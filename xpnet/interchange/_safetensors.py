@@ -241,5 +241,9 @@ def _write(file: BinaryIO, arrays: Mapping[str, Written]) -> None:
     text += b" " * (-len(text) % 8)
     file.write(len(text).to_bytes(8, "little") + text)
     for _, array in ordered:
-        values = np.asarray(array.values(), _WRITABLE[array.dtype][1], order="C")
-        file.write(values.reshape(-1).view(np.uint8).data)
+        file.write(_bytes(array))
+
+
+def _bytes(array: Written) -> memoryview:
+    values = np.asarray(array.values(), _WRITABLE[array.dtype][1], order="C")
+    return values.reshape(-1).view(np.uint8).data
