@@ -129,7 +129,14 @@ def match(theirs: Mapping[str, Shape], model: Layer, skip: Skip) -> Match:
     skipped = {id(tensor) for name, tensor in ours.items() if name in skip}
     passed = {name for name in theirs if name in skip or (name in ours and id(ours[name]) in skipped)}
     asked = theirs.keys() - passed - counts_beside(theirs) - counts_beside(ours)
-    found = Match([], {}, {n: s for n, s in theirs.items() if n in asked and n not in ours}, {}, [], sorted(passed))
+    found = Match(
+        [],
+        {},
+        {n: s for n, s in theirs.items() if n in asked and n not in ours},
+        {},
+        [],
+        [n for n in theirs if n in passed],
+    )
     for name, (tensor, names) in _grouped(ours):
         shape, there = torch_shape(tensor), [other for other in names if other in asked]
         wrong = {other: (theirs[other], shape) for other in there if theirs[other] != shape}

@@ -102,7 +102,7 @@ def load_weights(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_weights(xpnet.models.mlp([2, 3, 10]), folder + "/weights.safetensors")
     ...     load_weights(xpnet.models.mlp([2, 3, 4]), folder + "/weights.safetensors", skip="2")
-    LoadReport: 2 arrays loaded; left as they were: 2.weight, 2.bias; ignored: 2.bias, 2.weight
+    LoadReport: 2 arrays loaded; left as they were: 2.weight, 2.bias; ignored: 2.weight, 2.bias
     """
     _check_model("load_weights", model)
     path = Path(path)
