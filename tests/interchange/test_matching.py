@@ -88,6 +88,19 @@ def test_a_beginning_too_many_is_pointed_out(path, theirs, ours, hint):
         xpnet.load_weights(ours, path)
 
 
+def test_a_name_that_ends_alike_by_chance_is_no_hint(path):
+    xpnet.save_weights(named(a=named(first=L.Linear(2, 2)), b=L.BatchNorm(3)), path)
+    with pytest.raises(ValueError, match=r"unexpected: a\.first\.weight") as caught:
+        xpnet.load_weights(named(first=L.Linear(2, 2), second=models.mlp([3, 4, 3])), path)
+    assert "hint" not in str(caught.value)
+
+
+def test_a_count_whose_statistics_are_missing_is_not_listed(path):
+    saved(path, lambda t: t.pop("bn.running_var"), backbone())
+    with pytest.raises(ValueError, match=r"missing: bn\.running_var \(4,\)$"):
+        xpnet.load_weights(backbone(), path)
+
+
 # strict=False -------------------------------------------------------------------------------------------------------
 
 
