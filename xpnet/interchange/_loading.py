@@ -96,8 +96,9 @@ def _converted(
         if not (allow_nonfinite or np.isfinite(values).all()):
             wrong.append(_not_finite(path, values))
         if not wrong:
-            ours = layout_of(tensor).from_torch(values, tuple(tensor.data.shape))
-            new.append((tensor, backend.asarray(_in_order(ours))))
+            shape = tuple(tensor.data.shape)
+            ours = layout_of(tensor).unfolded_from_torch(values, shape)
+            new.append((tensor, backend.asarray(_in_order(ours).reshape(shape))))
     if wrong:
         raise ValueError(
             f"{what}: NaN or infinite values, which only allow_nonfinite=True loads; nothing was changed\n  "

@@ -50,9 +50,13 @@ class TorchLayout:
 
     def from_torch(self, theirs: HostArray, ours: Shape) -> HostArray:
         """The inverse: from PyTorch's layout to ours, of shape `ours`."""
+        return self.unfolded_from_torch(theirs, ours).reshape(ours)
+
+    def unfolded_from_torch(self, theirs: HostArray, ours: Shape) -> HostArray:
+        """PyTorch's values with their axes in our order, still unfolded: a view."""
         ordered = theirs.reshape(self._ordered(ours))
         back = sorted(range(len(self.axes)), key=self.axes.__getitem__)
-        return ordered.transpose(back or range(ordered.ndim)).reshape(ours)
+        return ordered.transpose(back or range(ordered.ndim))
 
     def _ordered(self, ours: Shape) -> Shape:
         """PyTorch's shape before it is folded."""
