@@ -162,12 +162,27 @@ def vgg_small() -> Network:
     return Network("vgg_small", tuple(layers), (32, 32, 3), batch=64)
 
 
-def resnet18() -> Network:
-    """ResNet-18 with ten classes on 64x64 images."""
-    layers: list[Layer] = [Conv(3, 64, 7, stride=2, padding=3, bias=False), BatchNorm(64), ReLU(), MaxPool(3, 2, 1)]
+def resnet18(name: str = "resnet18", *, size: int = 64, batch: int = 16, classes: int = 10) -> Network:
+    """ResNet-18 on square images."""
+    layers: list[Layer] = _resnet_stem()
     for inputs, outputs in ((64, 64), (64, 128), (128, 256), (256, 512)):
         layers += [_basic_block(inputs, outputs), ReLU(), _basic_block(outputs, outputs), ReLU()]
-    return Network("resnet18", (*layers, GlobalAvgPool(), Linear(512, 10)), (64, 64, 3), batch=16)
+    return Network(name, (*layers, GlobalAvgPool(), Linear(512, classes)), (size, size, 3), batch)
+
+
+def resnet50() -> Network:
+    """ResNet-50 with a thousand classes on 64x64 images."""
+    layers: list[Layer] = _resnet_stem()
+    inputs = 64
+    for channels, blocks in ((64, 3), (128, 4), (256, 6), (512, 3)):
+        for block in range(blocks):
+            layers += [_bottleneck(inputs, channels, stride=2 if block == 0 and channels > 64 else 1), ReLU()]
+            inputs = 4 * channels
+    return Network("resnet50", (*layers, GlobalAvgPool(), Linear(inputs, 1000)), (64, 64, 3), batch=16)
+
+
+def _resnet_stem() -> list[Layer]:
+    return [Conv(3, 64, 7, stride=2, padding=3, bias=False), BatchNorm(64), ReLU(), MaxPool(3, 2, 1)]
 
 
 def _basic_block(inputs: int, outputs: int) -> Residual:
@@ -184,6 +199,23 @@ def _basic_block(inputs: int, outputs: int) -> Residual:
     return Residual(body, shortcut)
 
 
+def _bottleneck(inputs: int, channels: int, stride: int) -> Residual:
+    """A 3x3 convolution on few channels between two 1x1 convolutions, the last of which makes them four times more."""
+    outputs = 4 * channels
+    body = (
+        Conv(inputs, channels, 1, bias=False),
+        BatchNorm(channels),
+        ReLU(),
+        Conv(channels, channels, 3, stride, padding=1, bias=False),
+        BatchNorm(channels),
+        ReLU(),
+        Conv(channels, outputs, 1, bias=False),
+        BatchNorm(outputs),
+    )
+    shortcut = (Conv(inputs, outputs, 1, stride, bias=False), BatchNorm(outputs)) if inputs != outputs else ()
+    return Residual(body, shortcut)
+
+
 NETWORKS = {
     network.name: network
     for network in (
@@ -192,5 +224,7 @@ NETWORKS = {
         simple_cnn(),
         vgg_small(),
         resnet18(),
+        resnet18("resnet18-224", size=224, batch=4, classes=1000),
+        resnet50(),
     )
 }

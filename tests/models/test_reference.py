@@ -20,6 +20,7 @@ NETWORKS = {
     "resnet18": {},
     "resnet50": {},
     "se_resnet50": {},
+    "googlenet": {"dropout": 0.0},
 }
 """Which constructors, and what turns their dropout off. The same name is the file's."""
 
