@@ -1,0 +1,100 @@
+import os
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xpnet._typing import Shape
+from xpnet.backend import get_backend
+from xpnet.interchange import _onnx_windows  # noqa: F401 - it registers its layers
+from xpnet.interchange._onnx_file import encode
+from xpnet.interchange._onnx_graph import INPUT, OnnxGraph, OnnxValue
+from xpnet.interchange._onnx_operators import add_layer
+from xpnet.layers import Layer, check_count
+
+
+def to_onnx(
+    model: Layer, input_shape: Sequence[int], path: str | PathLike[str], *, channels_first: bool = False
+) -> None:
+    """Writes a model's inference as an ONNX file, which onnxruntime and other programs run without xpnet.
+
+    The graph is made of ONNX's own operators: `Conv`, `BatchNormalization`, `Gemm`, … Its input is named "input", its
+    output "output", its nodes by the paths of layers, its weights by the paths of parameters and in PyTorch's layouts
+    (but (inputs, outputs) for a `MatMul`). The batch may be of any size; all other axes are fixed. ONNX's operators
+    want channels first, so a graph for images begins with a `Transpose`; a `Flatten` needs none, for the weights behind
+    it are put in its order. Dropout is left out.
+
+    The file is written under another name first and then moved, so an interrupted call leaves an older file whole.
+
+    Parameters
+    ----------
+    model : the model, in float32 or float64. onnxruntime has operators for images in float32 alone: a float64 model is
+        best written as `model.to("numpy")`.
+    input_shape : of a batch as the model takes it, (n, height, width, channels) or (n, features); any n will do.
+    path : the file.
+    channels_first : whether the file's input (and its output, if that is an image) is (n, channels, height, width), as
+        in PyTorch, with no `Transpose`; otherwise it is as the model's.
+
+    Raises
+    ------
+    ImportError : `onnx` is not installed.
+    ValueError : a shape that the model does not take, or a model too large for one file (2 GiB).
+    TypeError : a layer of the user's own without operators (see `register_onnx`), or parameters of other types.
+    OSError : the file cannot be written.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> to_onnx(xpnet.models.mlp([2, 1]), (1, 3), "model.onnx")
+    Traceback (most recent call last):
+    ...
+    ValueError: layer '0': Linear(2, 1): expected 2 features in the last axis, got 3 (shape (1, 3))
+
+    With onnxruntime: `InferenceSession("model.onnx").run(["output"], {"input": x})`.
+
+    References
+    ----------
+    https://onnx.ai/onnx/operators, opset 20.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"to_onnx: there is no folder {path.parent}")
+    graph, x = OnnxGraph(model, _dtype(model)), _input(input_shape, channels_first)
+    model.output_shape(x.shape)
+    y = add_layer(model, x, graph)
+    y = graph.channels_first(y) if channels_first and not y.image else graph.channels_last(y)
+    if y.name == x.name:
+        y = graph.node("Identity", y)
+    try:
+        pieces = encode(graph, x, y)
+    except ImportError as error:
+        raise ImportError("to_onnx needs onnx: pip install 'xpnet[onnx]'") from error
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            file.writelines(pieces)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _input(input_shape: Sequence[int], channels_first: bool) -> OnnxValue:
+    if len(input_shape) < 2:
+        raise ValueError(
+            f"to_onnx: expected input_shape (n, …, channels) of a batch, with at least 2 axes, got {tuple(input_shape)}"
+        )
+    shape: Shape = tuple(check_count("to_onnx", "each length of input_shape", length) for length in input_shape)
+    return OnnxValue(INPUT, shape, channels_first=channels_first and len(shape) > 2)
+
+
+def _dtype(model: Layer) -> "np.dtype[Any]":
+    """The one type of all its numbers."""
+    tensors = model.tensors()
+    types = {name: str(tensor.data.dtype).rpartition(".")[2] for name, tensor in tensors.items()}
+    found = set(types.values()) or {get_backend().dtype}
+    if len(found) > 1 or not found <= {"float32", "float64"}:
+        listed = ", ".join(f"{name} is {kind}" for name, kind in types.items() if kind != "float32")
+        raise TypeError(f"to_onnx: expected all of the model in float32 or all of it in float64, but {listed}")
+    return np.dtype(found.pop())
