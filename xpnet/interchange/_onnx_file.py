@@ -15,7 +15,7 @@ _LARGEST = 2**31 - 1
 """Bytes: protobuf reads no larger message."""
 
 
-def encode(graph: OnnxGraph, x: OnnxValue, y: OnnxValue) -> Iterator[bytes]:
+def encode(graph: OnnxGraph, x: OnnxValue, y: OnnxValue) -> Iterator[bytes | memoryview]:
     """The graph from x to y as an ONNX file, piece by piece: no more than one weight is in memory twice.
 
     Protobuf writes a message as fields one after the other, each with its number and its length. So everything but the
@@ -58,9 +58,9 @@ class _WeightField:
         self._start = _field(GraphProto.INITIALIZER_FIELD_NUMBER, len(about) + nbytes) + about
         self.length = len(self._start) + nbytes
 
-    def pieces(self) -> Iterator[bytes]:
+    def pieces(self) -> Iterator[bytes | memoryview]:
         yield self._start
-        yield self._weight.values().astype(self._dtype, copy=False).tobytes()
+        yield np.ascontiguousarray(self._weight.values(), self._dtype).data
 
 
 def _skeleton(graph: OnnxGraph, x: OnnxValue, y: OnnxValue) -> Any:

@@ -152,14 +152,15 @@ def _flatten(layer: L.Flatten, x: OnnxValue, graph: OnnxGraph) -> OnnxValue:
 
 @add_layer.register
 def _linear(layer: L.Linear, x: OnnxValue, graph: OnnxGraph) -> OnnxValue:
+    flat = len(x.shape) == 2
+    weight = graph.weight(layer.weight, _rows(x, layer.outputs) if flat else L.TorchLayout())
     bias = [] if layer.bias is None else [graph.weight(layer.bias)]
-    if len(x.shape) == 2:
-        y = graph.node("Gemm", x, graph.weight(layer.weight, _rows(x, layer.outputs)), *bias, transB=1)
+    if flat:
+        y = graph.node("Gemm", x, weight, *bias, transB=1)
+    elif bias:
+        y = graph.node("Add", graph.step("MatMul", graph.channels_last(x), weight), *bias)
     else:
-        x = graph.channels_last(x)
-        add = graph.step if bias else graph.node
-        y = add("MatMul", x, graph.weight(layer.weight, L.TorchLayout()))
-        y = graph.node("Add", y, *bias) if bias else y
+        y = graph.node("MatMul", graph.channels_last(x), weight)
     return replace(y, shape=layer.output_shape(x.shape), image=())
 
 
