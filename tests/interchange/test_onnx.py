@@ -383,7 +383,35 @@ def test_a_registered_layer_is_written(kind, path):
     assert_runs_alike(model, IMAGE, path)
 
 
-class Unknown(Scale.__base__):
+class Pair(L.Layer):
+    def __init__(self):
+        self.one, self.two = L.Conv2d(4, 3, 1), L.Linear(4, 3)
+
+    def output_shape(self, input_shape):
+        return self.one.output_shape(input_shape)
+
+    def forward(self, x, *, training=True):
+        return self.one(x) - self.two(x), None
+
+
+@register_onnx
+def add_pair(layer: Pair, x: OnnxValue, graph: OnnxGraph) -> OnnxValue:
+    return graph.node("Sub", *graph.alike([graph.child("one", layer.one, x), graph.child("two", layer.two, x)]))
+
+
+def test_a_registered_layer_adds_its_own_layers(path):
+    model = filled(L.Sequential(L.ReLU(), Pair()))
+    to_onnx(model, IMAGE, path)
+    assert {weight.name for weight in checked(path).initializer} == model.tensors().keys()
+    assert_runs_alike(model, IMAGE, path)
+
+
+def test_a_function_for_no_class_is_not_registered():
+    with pytest.raises(TypeError, match="annotated"):
+        register_onnx(lambda layer, x, graph: x)
+
+
+class Unknown(L.Layer):
     def output_shape(self, input_shape):
         return input_shape
 

@@ -8,10 +8,9 @@ import numpy as np
 
 from xpnet._typing import Shape
 from xpnet.backend import get_backend
-from xpnet.interchange import _onnx_windows  # noqa: F401 - it registers its layers
+from xpnet.interchange import _onnx_operators, _onnx_windows  # noqa: F401 - they register xpnet's layers
 from xpnet.interchange._onnx_file import encode
-from xpnet.interchange._onnx_graph import INPUT, OnnxGraph, OnnxValue
-from xpnet.interchange._onnx_operators import add_layer
+from xpnet.interchange._onnx_graph import INPUT, OnnxGraph, OnnxValue, add_layer
 from xpnet.layers import Layer, check_count
 
 

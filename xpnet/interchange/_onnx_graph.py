@@ -3,7 +3,8 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Self, final
+from functools import singledispatch
+from typing import Any, Self, TypeVar, final
 
 import numpy as np
 
@@ -112,6 +113,10 @@ class OnnxGraph:
         graph.path = ".".join(part for part in (self.path, name) if part)
         return graph
 
+    def child(self, name: str, layer: Any, x: OnnxValue) -> OnnxValue:
+        """Adds the operators of this layer's child of that name; returns the child's result."""
+        return add_layer(layer, x, self.below(name))
+
     # What is in it ----------------------------------------------------------------------------------------------
 
     def node(self, operator: str, *inputs: OnnxValue | str, **attributes: Any) -> OnnxValue:
@@ -169,7 +174,7 @@ class OnnxGraph:
     # The order of axes ------------------------------------------------------------------------------------------
 
     def channels_first(self, x: OnnxValue) -> OnnxValue:
-        """The same value as (n, channels, *size); transposed if need be, and only once."""
+        """The same value as (n, channels, *size); transposed if need be, and only once. (n, features) stays."""
         axes = len(x.shape)
         if x.channels_first or axes < 3:
             return x
@@ -209,3 +214,46 @@ class OnnxGraph:
         image = self.reshape(replace(x, image=()), channels, *size)
         image = self.step("Transpose", image, perm=(0, *range(2, len(size) + 2), 1))
         return self.reshape(image, math.prod(x.image))
+
+
+@singledispatch
+def add_layer(layer: Layer, x: OnnxValue, graph: OnnxGraph) -> OnnxValue:
+    """Adds a layer's operators to the graph; returns its result."""
+    where = f"layer {graph.path!r}: " if graph.path else ""
+    kind = type(layer).__name__
+    raise TypeError(
+        f"{where}to_onnx knows no operators for {kind}; make the model of xpnet's own layers, or tell it the operators "
+        "by xpnet.interchange.register_onnx"
+    )
+
+
+_Adds = TypeVar("_Adds", bound=Callable[..., OnnxValue])
+
+
+def register_onnx(function: _Adds) -> _Adds:
+    """Tells `to_onnx` the operators of a layer class: a decorator for `add(layer: Class, x, graph) -> y`.
+
+    The function's first annotation says for which class it is. `x` and `y` are `OnnxValue`; `graph` is an `OnnxGraph`
+    at the layer's path: `graph.node` adds the operator that gives the result, `graph.weight` names a parameter,
+    `graph.child` adds a layer inside, `graph.channels_last(x)` and `channels_first` put the axes into the order wanted.
+
+    Raises
+    ------
+    TypeError : the function's first parameter is not annotated with a class.
+
+    Examples
+    --------
+    >>> from xpnet.layers import Layer, Parameter
+    >>> class Scale(Layer):
+    ...     def __init__(self, weight):
+    ...         self.weight = Parameter(weight)
+    ...     def output_shape(self, input_shape):
+    ...         return input_shape
+    ...     def forward(self, x, *, training=True):
+    ...         ...
+    >>> @register_onnx
+    ... def add_scale(layer: Scale, x: OnnxValue, graph: OnnxGraph) -> OnnxValue:
+    ...     return graph.node("Mul", graph.channels_last(x), graph.weight(layer.weight))
+    """
+    add_layer.register(function)
+    return function

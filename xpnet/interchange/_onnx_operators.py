@@ -1,75 +1,31 @@
 """Containers and what works feature by feature as ONNX operators; windows have a file of their own."""
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
-from functools import singledispatch
-from typing import Any, TypeVar
+from typing import Any
 
 from xpnet import layers as L
-from xpnet.interchange._onnx_graph import OnnxGraph, OnnxValue
+from xpnet.interchange._onnx_graph import OnnxGraph, OnnxValue, add_layer
 
 # Containers -----------------------------------------------------------------------------------------------------
-
-
-@singledispatch
-def add_layer(layer: L.Layer, x: OnnxValue, graph: OnnxGraph) -> OnnxValue:
-    """Adds a layer's operators to the graph; returns its result."""
-    where = f"layer {graph.path!r}: " if graph.path else ""
-    kind = type(layer).__name__
-    raise TypeError(
-        f"{where}to_onnx knows no operators for {kind}; make the model of xpnet's own layers, or tell it the operators "
-        "by xpnet.interchange.register_onnx"
-    )
-
-
-_Adds = TypeVar("_Adds", bound=Callable[..., OnnxValue])
-
-
-def register_onnx(function: _Adds) -> _Adds:
-    """Tells `to_onnx` the operators of a layer class: a decorator for `add(layer: Class, x, graph) -> y`.
-
-    The function's first annotation says for which class it is. `x` and `y` are `OnnxValue`; `graph` is an `OnnxGraph`
-    at the layer's path. `graph.node` adds the operator that gives the result, `graph.weight` names a parameter.
-
-    Raises
-    ------
-    TypeError : the function's first parameter is not annotated with a class.
-
-    Examples
-    --------
-    >>> from xpnet.layers import Layer, Parameter
-    >>> class Scale(Layer):
-    ...     def __init__(self, weight):
-    ...         self.weight = Parameter(weight)
-    ...     def output_shape(self, input_shape):
-    ...         return input_shape
-    ...     def forward(self, x, *, training=True):
-    ...         ...
-    >>> @register_onnx
-    ... def add_scale(layer: Scale, x: OnnxValue, graph: OnnxGraph) -> OnnxValue:
-    ...     return graph.node("Mul", graph.channels_last(x), graph.weight(layer.weight))
-    """
-    add_layer.register(function)
-    return function
 
 
 @add_layer.register
 def _sequential(layer: L.Sequential, x: OnnxValue, graph: OnnxGraph) -> OnnxValue:
     for name, child in layer.members().items():
-        x = add_child(child, name, x, graph)
+        x = graph.child(name, child, x)
     return x
 
 
 @add_layer.register
 def _residual(layer: L.Residual, x: OnnxValue, graph: OnnxGraph) -> OnnxValue:
-    branches = [add_child(child, name, x, graph) for name, child in layer.members().items()]
+    branches = [graph.child(name, child, x) for name, child in layer.members().items()]
     return graph.node("Add", *graph.alike(branches))
 
 
 @add_layer.register
 def _concat(layer: L.Concat, x: OnnxValue, graph: OnnxGraph) -> OnnxValue:
-    branches = [add_child(child, name, x, graph) for name, child in layer.members().items()]
+    branches = [graph.child(name, child, x) for name, child in layer.members().items()]
     first, *rest = graph.alike([graph.channels_last(y) if y.image else y for y in branches])
     y = graph.node("Concat", first, *rest, axis=first.channel_axis)
     return replace(y, shape=layer.output_shape(x.shape))
@@ -77,17 +33,12 @@ def _concat(layer: L.Concat, x: OnnxValue, graph: OnnxGraph) -> OnnxValue:
 
 @add_layer.register
 def _frozen(layer: L.Frozen, x: OnnxValue, graph: OnnxGraph) -> OnnxValue:
-    return add_child(layer.members()[""], "", x, graph)
+    return graph.child("", layer.members()[""], x)
 
 
 @add_layer.register
 def _nothing(layer: L.Identity | L.Dropout, x: OnnxValue, graph: OnnxGraph) -> OnnxValue:
     return x
-
-
-def add_child(child: Any, name: str, x: OnnxValue, graph: OnnxGraph) -> OnnxValue:
-    """Adds the operators of the member of that name."""
-    return add_layer(child, x, graph.below(name))
 
 
 # Element by element ---------------------------------------------------------------------------------------------

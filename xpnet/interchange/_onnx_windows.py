@@ -14,8 +14,7 @@ from xpnet import layers as L
 from xpnet._typing import Shape
 from xpnet.backend import HostArray, Windows
 from xpnet.functional import shapes
-from xpnet.interchange._onnx_graph import OnnxGraph, OnnxValue
-from xpnet.interchange._onnx_operators import add_layer
+from xpnet.interchange._onnx_graph import OnnxGraph, OnnxValue, add_layer
 
 # Convolution ----------------------------------------------------------------------------------------------------
 
