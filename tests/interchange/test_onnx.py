@@ -226,7 +226,7 @@ def every(model):
 
 # Whole models ---------------------------------------------------------------------------------------------------
 
-SMALL = {
+MODELS = {
     "mlp": (lambda: models.mlp([6, 8, 10], "gelu", batch_norm=True), (2, 6)),
     "simple_cnn": (lambda: models.simple_cnn((12, 12, 1)), (2, 12, 12, 1)),
     "deep_cnn": (models.deep_cnn, (2, 28, 28, 1)),
@@ -235,13 +235,28 @@ SMALL = {
 }
 
 
-@pytest.mark.parametrize("name", SMALL)
+def with_statistics(model, seed=1):
+    """The model with its initial weights, and with random biases, scales and running statistics."""
+    random = np.random.default_rng(seed)
+    for path, tensor in model.tensors().items():
+        if len(tensor.data.shape) == 1:
+            values = 0.1 * random.standard_normal(tuple(tensor.data.shape))
+            tensor.data[...] = model.backend.asarray(values if path.endswith(("bias", "mean")) else values + 1.0)
+    return model
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_models_run_alike(name, path):
-    make, shape = SMALL[name]
-    model = filled(make())
+    make, shape = MODELS[name]
+    model = with_statistics(make())
     to_onnx(model, shape, path)
-    checked(path)
+    output = checked(path).output[0]
+    assert shape_of(output) == ("batch", *model.output_shape(shape)[1:])
     assert_runs_alike(model, shape, path)
+
+
+def test_every_model_is_among_them():
+    assert MODELS.keys() == set(models.__all__)
 
 
 def test_the_graph_reads_like_the_model(path):
@@ -256,6 +271,26 @@ def test_the_graph_reads_like_the_model(path):
 def test_with_channels_first_nothing_is_transposed(path):
     to_onnx(models.vgg_small((16, 16, 3)), (1, 16, 16, 3), path, channels_first=True)
     assert "Transpose" not in {node.op_type for node in checked(path).node}
+
+
+def operators(path):
+    return [node.op_type for node in checked(path).node]
+
+
+def test_what_does_nothing_in_inference_is_left_out(path):
+    model = L.Sequential(L.Dropout(0.5), L.Conv2d(4, 3, 1), L.AdaptiveAvgPool2d((9, 8)), L.Identity(), L.Flatten())
+    to_onnx(L.Sequential(model, L.Dropout(0.5), L.Flatten(), L.Linear(216, 2)), IMAGE, path)
+    assert operators(path) == ["Transpose", "Conv", "Flatten", "Gemm"]
+
+
+def test_branches_share_one_transpose(path):
+    to_onnx(L.Concat(L.Conv2d(4, 3, 1), L.Conv2d(4, 2, 1)), IMAGE, path)
+    assert operators(path) == ["Transpose", "Conv", "Conv", "Concat", "Transpose"]
+
+
+def test_sequences_of_features_are_not_transposed(path):
+    to_onnx(L.Sequential(L.Linear(4, 3), L.LayerNorm(3), L.GELU(), L.Linear(3, 2, bias=False)), SEQUENCE, path)
+    assert operators(path) == ["MatMul", "Add", "LayerNormalization", "Gelu", "MatMul"]
 
 
 def test_weights_have_pytorchs_names_and_layouts(path, tmp_path):
@@ -444,6 +479,7 @@ def test_onnx_missing_is_told_with_the_line_that_installs_it(path, monkeypatch):
     [
         ((2, 7), r"layer '0': Linear\(6, 3\): expected 6 features in the last axis, got 7"),
         ((6,), r"to_onnx: expected input_shape \(n, …, channels\) of a batch, with at least 2 axes, got \(6,\)"),
+        (6, r"to_onnx: expected input_shape \(n, …, channels\) of a batch, with at least 2 axes, got 6"),
         ((2, 0), r"to_onnx: each length of input_shape must be a positive integer, got 0"),
         ((None, 6), r"to_onnx: each length of input_shape must be a positive integer, got None"),
     ],

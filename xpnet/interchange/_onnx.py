@@ -29,8 +29,8 @@ def to_onnx(
 
     Parameters
     ----------
-    model : the model, in float32 or float64. onnxruntime has operators for images in float32 alone: a float64 model is
-        best written as `model.to("numpy")`.
+    model : the model, in float32 or float64. onnxruntime has no convolutions and some other operators in float64: write
+        `model.to("numpy")`, which is float32, for it.
     input_shape : of a batch as the model takes it, (n, height, width, channels) or (n, features); any n will do.
     path : the file.
     channels_first : whether the file's input (and its output, if that is an image) is (n, channels, height, width), as
@@ -80,9 +80,9 @@ def to_onnx(
 
 
 def _input(input_shape: Sequence[int], channels_first: bool) -> OnnxValue:
-    if len(input_shape) < 2:
+    if not isinstance(input_shape, Sequence) or len(input_shape) < 2:
         raise ValueError(
-            f"to_onnx: expected input_shape (n, …, channels) of a batch, with at least 2 axes, got {tuple(input_shape)}"
+            f"to_onnx: expected input_shape (n, …, channels) of a batch, with at least 2 axes, got {input_shape}"
         )
     shape: Shape = tuple(check_count("to_onnx", "each length of input_shape", length) for length in input_shape)
     return OnnxValue(INPUT, shape, channels_first=channels_first and len(shape) > 2)
