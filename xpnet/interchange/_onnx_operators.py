@@ -185,7 +185,7 @@ def _squeeze_excite(layer: L.SqueezeExcite, x: OnnxValue, graph: OnnxGraph) -> O
 
 
 def _one_by_one(layer: Any, x: OnnxValue, graph: OnnxGraph) -> OnnxValue:
-    """A fully connected layer as the 1×1 convolution that files have it as."""
+    """A fully connected layer of (n, channels, 1, …) as a 1×1 convolution, which is how files hold it."""
     axes = len(x.shape) - 2
     ones = (1,) * axes
     layout = L.TorchLayout((axes + 1, axes, *range(axes)), unfold=(*ones, layer.inputs, layer.outputs))
