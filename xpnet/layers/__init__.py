@@ -23,6 +23,7 @@ from xpnet.layers._convolution import Conv1d, Conv2d, Conv3d
 from xpnet.layers._dropout import Dropout
 from xpnet.layers._layer import Layer, check_names_and_shapes, located
 from xpnet.layers._layer_norm import LayerNorm
+from xpnet.layers._layer_shapes import LayerShapes, layer_shapes
 from xpnet.layers._layout import TorchLayout
 from xpnet.layers._linear import Linear
 from xpnet.layers._local_response_norm import LocalResponseNorm
@@ -60,6 +61,7 @@ __all__ = [
     "Identity",
     "Layer",
     "LayerNorm",
+    "LayerShapes",
     "LeakyReLU",
     "Linear",
     "LocalResponseNorm",
@@ -81,6 +83,7 @@ __all__ = [
     "TorchLayout",
     "check_count",
     "check_names_and_shapes",
+    "layer_shapes",
     "located",
     "new_parameter",
     "observe",
