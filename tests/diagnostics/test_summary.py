@@ -271,7 +271,7 @@ def test_memory_of_a_chain_is_what_the_formula_says():
     parameters = 60 + 10 + 20 + 2
     assert found.forward_bytes == 4 * (parameters + 5 * 6 + 5 * 10 + 5 * 10)  # the input; ReLU's input and output
     assert found.kept_bytes == 4 * 5 * (6 + 10 + 2)  # the input, ReLU's output, the output
-    assert found.passing_bytes == 4 * 5 * (10 + 10)
+    assert found.passing_bytes == 4 * 5 * (2 + 10 + 10)  # that of the output stays with the caller
     assert found.backward_bytes == 4 * 2 * parameters + found.kept_bytes + found.passing_bytes
 
 

@@ -97,7 +97,7 @@ def summary(model: Layer, input_shape: Sequence[int], *, depth: int | None = Non
     (ReLU its output, a convolution its input, dropout its mask, …; an array that two hold counts once), and the
     gradients by them. Not counted are the pieces that a convolution works on, the optimizer's own arrays (for Adam
     twice the parameters), and dead arrays whose memory is kept for the next ones. Measured peaks of live arrays were
-    at most a quarter above the estimate, with small batches of large networks a few hundredths.
+    at most a third above the estimate, and a few hundredths for large networks with small batches.
 
     Parameters
     ----------

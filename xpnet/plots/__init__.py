@@ -8,6 +8,7 @@ rest of that figure alone. Nothing is shown and no setting is changed: call `plt
 from xpnet.plots._curves import gradient_norms, learning_curves
 from xpnet.plots._histograms import activations, weights
 from xpnet.plots._images import misclassified
+from xpnet.plots._model import model
 from xpnet.plots._regression import regression
 
-__all__ = ["activations", "gradient_norms", "learning_curves", "misclassified", "regression", "weights"]
+__all__ = ["activations", "gradient_norms", "learning_curves", "misclassified", "model", "regression", "weights"]
