@@ -19,6 +19,8 @@ class Band:
     label: str
     kind: str
     settings: str
+    joins: bool = False
+    """Whether it belongs to the layer before it: what normalizes, activates or drops."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,8 @@ def _items(here: LayerShapes, frozen: bool) -> Iterator[Item]:
         below = [_stacked([*_items(each, frozen)]) for each in here.inside]
         yield from _folded(below)
     else:
-        yield Block((Band(label(layer), kind(layer), repr(layer)),), here.output_shape, frozen)
+        joins = kind(layer) in ("normalization", "activation") or isinstance(layer, L.Dropout)
+        yield Block((Band(label(layer), kind(layer), repr(layer), joins),), here.output_shape, frozen)
 
 
 def _is_chain(here: LayerShapes) -> bool:
@@ -197,7 +200,7 @@ def _chain(items: list[Item]) -> Chain:
 
 
 def _stacked(items: list[Item]) -> list[Item]:
-    """What normalizes, activates or drops joins the block before it."""
+    """Bands that join stand in the block before them."""
     found: list[Item] = []
     for item in items:
         before = found[-1] if found else None
@@ -209,4 +212,4 @@ def _stacked(items: list[Item]) -> list[Item]:
 
 
 def _joins(block: Block) -> bool:
-    return all(band.kind in ("normalization", "activation") or band.label.startswith("Dropout") for band in block.bands)
+    return all(band.joins for band in block.bands)
