@@ -133,14 +133,14 @@ class LiveArrays:
         return self.bytes(here.input_shape) + self._beyond_input(here)
 
     def _beyond_input(self, here: LayerShapes) -> int:
-        if isinstance(here.layer, (L.Sequential, L.Frozen)):  # each array dies when the next one is there
+        if here.inside and type(here.layer).__call__ is not L.Layer.__call__:  # arrays die as soon as the next is there
             most = alive = 0
             for below in here.inside:
                 most = max(most, alive + self._beyond_input(below))
                 input_itself = self._array(below.output_shape) == self._array(here.input_shape)
                 alive = 0 if input_itself else self.bytes(below.output_shape)
             return most
-        held, total = {self._array(here.input_shape)}, 0  # arrays of branches wait for each other
+        held, total = {self._array(here.input_shape)}, 0  # the value of `forward`, whose pullbacks keep their arrays
         for each in here.walk():
             shapes, own = self._kept(each) if here.inside or each is not here else ([], self._kept(each)[1])
             total += self._new(shapes, held) + (0 if isinstance(each.layer, L.Dropout) else own)

@@ -18,8 +18,8 @@ def multiplications(layer: L.Layer, input_shape: Shape, output_shape: Shape) -> 
 
     Parameters
     ----------
-    layer : a layer without layers below it. For a layer of your own, register a function of these three arguments:
-        `@multiplications.register(MyLayer)`.
+    layer : a layer without layers below it, or one with parameters beside theirs, for what it does with those. For a
+        layer of your own, register a function of these three arguments: `@multiplications.register(MyLayer)`.
     input_shape, output_shape : with the batch axis.
 
     Returns

@@ -174,36 +174,37 @@ class _Rows:
             return
         for below in here.inside:
             yield from self.on_the_path(below, depth, frozen)
-        own = {name: member for name, member in here.layer.members().items() if isinstance(member, (Parameter, Buffer))}
-        if own or not _passes_on(here):
+        if _has_own(here) or not _passes_on(here):
             yield self._row(here, [here], frozen)
 
     def _row(self, here: LayerShapes, steps: list[LayerShapes], frozen: bool) -> LayerSummary:
-        layers = [step for step in steps if not step.inside]
-        counts = [(step.path, multiplications(step.layer, step.input_shape, step.output_shape)) for step in layers]
+        """One row for these steps: a layer without layers, one apart from those inside it, or one with all of them."""
+        leaves = [step for step in steps if not step.inside]
+        working = [step for step in steps if not step.inside or _has_own(step)]
+        counts = [(step.path, multiplications(step.layer, step.input_shape, step.output_shape)) for step in working]
         self.counts += counts
-        shared = self._first.get(id(here.layer))
-        notes = ["frozen"] * frozen + [f"shared with {shared}"] * (shared is not None)
-        folded = steps[1:] != []
-        own = len(steps) == 1 and here.inside
+        before = self._first.get(id(here.layer)) if here.layer.tensors() else None
+        notes = ["frozen"] * frozen + [f"shared with {before}"] * (before is not None)
+        parameters, not_trained = self._parameters(here, alone=not leaves)
         return LayerSummary(
             here.path,
-            f"{type(here.layer).__name__} ({len(layers)} layers)" if folded else _kind(here),
+            _kind(here) if steps == [here] else f"{type(here.layer).__name__} ({_layers(len(leaves))})",
             here.input_shape,
             here.output_shape,
-            *self._parameters(here.layer, here.path, own_alone=bool(own)),
-            None if any(count is None for _, count in counts) else sum(count or 0 for _, count in counts),
+            parameters,
+            not_trained,
+            _sum([count for _, count in counts]),
             self.live.forward(here),
             sum(self.live.newly_kept(step) for step in steps),
             ", ".join(notes),
         )
 
-    def _parameters(self, layer: Layer, path: str, *, own_alone: bool) -> tuple[int, int]:
-        """How many are not counted yet, and how many of them are frozen."""
-        self._first.setdefault(id(layer), path)
-        members = layer.members() if own_alone else layer.tensors()
+    def _parameters(self, here: LayerShapes, *, alone: bool) -> tuple[int, int]:
+        """How many are not counted yet, without those of the layers inside if `alone`; how many of them are frozen."""
+        self._first.setdefault(id(here.layer), here.path)
+        members = here.layer.members() if alone else here.layer.tensors()
         new = [each for each in members.values() if isinstance(each, Parameter) and id(each) not in self._first]
-        self._first |= {id(parameter): path for parameter in new}
+        self._first |= {id(parameter): here.path for parameter in new}
         return sum(map(_size, new)), sum(_size(each) for each in new if id(each) not in self._trained)
 
     def beside_the_path(self) -> Iterator[LayerSummary]:
@@ -217,9 +218,23 @@ class _Rows:
             yield LayerSummary(name, kind, (), (), sum(map(_size, here)), frozen, 0, 0, 0, "not on this path")
 
 
+def _sum(counts: list[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
+
+
+def _has_own(here: LayerShapes) -> bool:
+    """Whether a layer has parameters beside those of the layers inside it."""
+    return any(isinstance(member, Parameter) for member in here.layer.members().values())
+
+
 def _passes_on(here: LayerShapes) -> bool:
     """A layer whose value is that of the last layer inside it."""
     return isinstance(here.layer, (Sequential, Frozen)) or here.output_shape is here.inside[-1].output_shape
+
+
+def _layers(number: int) -> str:
+    return "1 layer" if number == 1 else f"{number} layers"
 
 
 def _kind(here: LayerShapes) -> str:
