@@ -126,7 +126,7 @@ ROOMS = sorted({room(file) for file in INSIDE} - {"_typing"})
 
 # Layers of one function show their example there; errors, checks and what only the library calls have none to show.
 WITHOUT_EXAMPLES = {
-    *("check_eps", "check_floats", "check_gradient", "check_rate", "check_response"),
+    *("check_eps", "check_floats", "check_gradient", "gradient_check", "check_rate", "check_response"),
     *("Optimizer", "NonFiniteError", "seed_masks"),
 }
 CONTAINERS = {"Sequential", "Residual", "Concat", "Frozen"}

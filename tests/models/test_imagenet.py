@@ -249,7 +249,8 @@ def test_one_image_of_one_pixel_in_the_last_stage_cannot_be_normalized(undrawn):
     with undrawn():
         model = models.resnet18(10)
     with pytest.raises(
-        ValueError, match=r"^layer 'layer4\.0\.bn1': batch_norm_relu: expected at least 2 rows to take a variance of, got 1 "
+        ValueError,
+        match=r"^layer 'layer4\.0\.bn1': batch_norm_relu: expected at least 2 rows .*, got 1 ",
     ):
         model.forward(normal((1, 32, 32, 3)))
     assert model(normal((1, 32, 32, 3))).shape == (1, 10)

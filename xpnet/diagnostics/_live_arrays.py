@@ -28,9 +28,10 @@ def kept(layer: L.Layer, here: LayerShapes, item: int) -> Kept:
 
 _INPUT = (L.Linear, L.Conv1d, L.Conv2d, L.Conv3d, L.ConvTranspose1d, L.ConvTranspose2d, L.ConvTranspose3d, L.BatchNorm)
 _OUTPUT = (L.ReLU, L.Sigmoid, L.Tanh, L.Softmax, L.LogSoftmax)
-_BOTH = (L.LeakyReLU, L.Softplus, L.SiLU, L.GELU)
+_BOTH = (L.LeakyReLU, L.Softplus, L.SiLU, L.GELU, L.MaxPool1d, L.MaxPool2d, L.MaxPool3d)
 _NOTHING = (
-    *(L.AvgPool1d, L.AvgPool2d, L.AvgPool3d, L.GlobalAvgPool, L.Pad, L.Sequential, L.Frozen),
+    *(L.AvgPool1d, L.AvgPool2d, L.AvgPool3d, L.GlobalAvgPool, L.Pad),
+    *(L.Sequential, L.Residual, L.Concat, L.Frozen),
     *(L.AdaptiveAvgPool1d, L.AdaptiveAvgPool2d, L.AdaptiveAvgPool3d),
 )
 for _kinds, _kept in (
@@ -39,18 +40,9 @@ for _kinds, _kept in (
     (_BOTH, Kept(input=True, output=True)),
     (_NOTHING, Kept()),
     ((L.Flatten, L.Identity, L.SqueezeExcite), Kept(input=True)),
-    ((L.Concat,), Kept(output=True)),
 ):
     for _kind in _kinds:
         kept.register(_kind, lambda layer, here, item, _kept=_kept: _kept)
-
-
-@kept.register(L.MaxPool1d)
-@kept.register(L.MaxPool2d)
-@kept.register(L.MaxPool3d)
-def _(layer: L.MaxPool2d, here: LayerShapes, item: int) -> Kept:
-    numbers = math.prod(here.output_shape)  # which element of each window is the largest
-    return Kept(own=numbers * (1 if math.prod(layer.kernel_size) < 256 else 4))
 
 
 @kept.register
@@ -107,8 +99,6 @@ class LiveArrays:
         """The arrays that the pullback of one layer holds, and the bytes of its own."""
         found = kept(here.layer, here, self.item)
         shapes = [here.input_shape] * found.input + [here.output_shape] * found.output
-        if isinstance(here.layer, (L.Residual, L.Concat)):
-            shapes += [branch.output_shape for branch in here.inside]
         return shapes, 0 if id(here) in self._idle else found.own
 
     def newly_kept(self, here: LayerShapes) -> int:
@@ -143,6 +133,8 @@ class LiveArrays:
         held, total = {self._array(here.input_shape)}, 0  # the value of `forward`, whose pullbacks keep their arrays
         for each in here.walk():
             shapes, own = self._kept(each) if here.inside or each is not here else ([], self._kept(each)[1])
+            if isinstance(each.layer, (L.Residual, L.Concat)):  # which are there until they are joined
+                shapes = [*shapes, *(branch.output_shape for branch in each.inside)]
             total += self._new(shapes, held) + (0 if isinstance(each.layer, L.Dropout) else own)
         return total + self._new([here.output_shape], held)
 

@@ -16,7 +16,7 @@ from xpnet.functional._averages import (
     global_avg_pool,
 )
 from xpnet.functional._channel_scale import channel_scale
-from xpnet.functional._checks import check_eps, check_floats, check_gradient
+from xpnet.functional._checks import check_eps, check_floats, check_gradient, gradient_check
 from xpnet.functional._convolution import (
     conv,
     conv1d,
@@ -83,6 +83,7 @@ __all__ = [
     "gelu",
     "get_convolution",
     "global_avg_pool",
+    "gradient_check",
     "layer_norm",
     "leaky_relu",
     "linear",

@@ -2,8 +2,7 @@
 
 from xpnet.interchange._loading import LoadReport
 from xpnet.interchange._onnx import to_onnx
-from xpnet.interchange._onnx_graph import OnnxGraph, OnnxValue
-from xpnet.interchange._onnx_operators import register_onnx
+from xpnet.interchange._onnx_graph import OnnxGraph, OnnxValue, register_onnx
 from xpnet.interchange._weights import load_torch, load_weights, save_weights
 
 __all__ = [

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from xpnet import layers as L
+from xpnet import models
 from xpnet.interchange._onnx_graph import OnnxGraph, OnnxValue, add_layer
 
 # Containers -----------------------------------------------------------------------------------------------------
@@ -34,6 +35,26 @@ def _concat(layer: L.Concat, x: OnnxValue, graph: OnnxGraph) -> OnnxValue:
 @add_layer.register
 def _frozen(layer: L.Frozen, x: OnnxValue, graph: OnnxGraph) -> OnnxValue:
     return graph.child("", layer.members()[""], x)
+
+
+@add_layer.register
+def _googlenet(layer: models.GoogLeNet, x: OnnxValue, graph: OnnxGraph) -> OnnxValue:
+    return graph.child("", layer.main, x)  # the auxiliary heads are for training
+
+
+@add_layer.register
+def _ensemble(layer: models.Ensemble, x: OnnxValue, graph: OnnxGraph) -> OnnxValue:
+    terms = [
+        _share(graph.below(name), graph.child(name, model, x), weight)
+        for (name, model), weight in zip(layer.members().items(), layer.weights, strict=True)
+    ]
+    return graph.node("Sum", *graph.alike(terms))
+
+
+def _share(graph: OnnxGraph, logits: OnnxValue, weight: float) -> OnnxValue:
+    """A member's probabilities, weighted."""
+    probabilities = graph.step("Softmax", logits, axis=logits.channel_axis)
+    return graph.step("Mul", probabilities, graph.constant("weight", weight))
 
 
 @add_layer.register

@@ -5,7 +5,6 @@ from typing import Any, ClassVar, final
 from xpnet import functional as F
 from xpnet._typing import Array, Pullback, Shape
 from xpnet.backend import array_namespace
-from xpnet.functional import check_gradient
 from xpnet.layers._activations import ReLU
 from xpnet.layers._layer import Layer, Member, located
 from xpnet.layers._parameter import Parameter
@@ -259,15 +258,16 @@ class Concat(Layer):
         values, pullbacks = _side_by_side(self._children, x, training)
         self._joined([tuple(value.shape) for value in values])
         y = array_namespace(x).concat(values, axis=-1)
+        check = F.gradient_check("Concat", y)
+        widths = [value.shape[-1] for value in values]
 
         def pullback(dy: Array, *, input_gradient: bool = False) -> Array | None:
-            check_gradient("Concat", dy, y.shape, y)
+            check(dy)
             dx, start = None, 0
-            for value, pull in zip(values, pullbacks, strict=True):
-                stop = start + value.shape[-1]
-                dbranch = pull(dy[..., start:stop], input_gradient=input_gradient)
+            for width, pull in zip(widths, pullbacks, strict=True):
+                dbranch = pull(dy[..., start : start + width], input_gradient=input_gradient)
                 dx = dbranch if dx is None else dx + dbranch
-                start = stop
+                start += width
             return dx
 
         return y, pullback
