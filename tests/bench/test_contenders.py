@@ -92,6 +92,11 @@ def test_resnet18_has_the_published_number_of_parameters():
     assert model.output_shape((2, 64, 64, 3)) == (2, 10)
 
 
+def test_resnet50_has_the_published_number_of_parameters():
+    model = sequential(NETWORKS["resnet50"].layers)
+    assert sum(parameter.data.size for parameter in model.parameters().values()) == 25_557_032
+
+
 @pytest.mark.parametrize("network", [*NETWORKS.values(), SMALL_RESNET], ids=name_of)
 def test_shapes_of_descriptions_are_those_of_xpnet(network):
     model = sequential(network.layers)

@@ -14,6 +14,11 @@ def test_operations_of_the_simple_cnn():
     assert operations(network, 100, "backward") == operations(network, 100, "step") == 2 * 100 * (3 * forward - first)
 
 
+def test_the_published_multiply_adds_of_resnet50():
+    count = operations(Network("resnet50", NETWORKS["resnet50"].layers, (224, 224, 3), 1), 1, "forward")
+    assert count == pytest.approx(2 * 4.09e9, rel=0.02)
+
+
 def test_the_published_multiply_adds_of_resnet18():
     layers, batch = NETWORKS["resnet18"].layers, 1
     count = operations(Network("resnet18", layers, (224, 224, 3), batch), batch, "forward")
