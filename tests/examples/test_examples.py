@@ -12,14 +12,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import xpnet
+from xpnet import models
 from xpnet.backend import Backend
-from xpnet.layers import Layer
+from xpnet.layers import GlobalAvgPool, Layer, Linear, MaxPool2d, Sequential
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
+PICTURE = ["--model", "resnet18", "--weights", "colours.safetensors", "--image", "sea.png", "--classes", "names.txt"]
 QUICK = {
+    "classify_image": PICTURE,
+    "fine_tune": ["--steps", "2", "--draws", "1"],
+    "saliency": ["--epochs", "1"],
+    "ensemble": ["--epochs", "1", "--seeds", "1", "--examples", "100"],
     "cifar10_cnn": ["--epochs", "2", "--limit", "20", "--folder", "made-cifar10"],
     "digits_cnn": ["--epochs", "1"],
     "sequence_cnn1d": ["--epochs", "1", "--examples", "100"],
@@ -31,6 +38,10 @@ QUICK = {
     "overfitting": ["--epochs", "1"],
 }
 PICTURES = {
+    "classify_image": {"classify_image.png"},
+    "fine_tune": {"fine_tune.png"},
+    "saliency": {"saliency.png"},
+    "ensemble": {"ensemble.png"},
     "cifar10_cnn": {"cifar10_learning_curve.png", "cifar10_misclassified.png"},
     "digits_cnn": {"learning_curve.png", "filters.png", "misclassified.png"},
     "sequence_cnn1d": {"sequence_cnn1d.png"},
@@ -76,7 +87,7 @@ def test_every_example_is_tested() -> None:
     assert all(f"examples/{name}.py" in readme for name in scripts)
 
 
-@pytest.mark.usefixtures("photographs")
+@pytest.mark.usefixtures("photographs", "sea")
 @pytest.mark.parametrize("name", QUICK)
 def test_runs_on_every_backend(
     name: str, backend: Backend, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -291,3 +302,124 @@ def test_penalties_and_dropout_hold_back_learning_by_heart(run: Run) -> None:
     for penalty in (l1, l2):
         assert penalty["mean size of a weight"] < plain["mean size of a weight"] / 2
     assert l1["weights below 0.001"] > 0.5
+
+
+@pytest.fixture
+def sea(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A blue picture, and in the place of ResNet-18 a network that tells what colour a picture has most of."""
+
+    def colours(*, classes: int = 1000) -> Sequential:
+        return Sequential(maxpool=MaxPool2d(32), avgpool=GlobalAvgPool(), fc=Linear(3, classes))
+
+    model = colours(classes=3)
+    for path, parameter in model.parameters().items():
+        parameter.data[...] = 0.0 if path == "fc.bias" else np.eye(3)
+    xpnet.save_weights(model, tmp_path / "colours.safetensors")
+    (tmp_path / "names.txt").write_text("red\ngreen\nblue\n")
+    Image.new("RGB", (40, 30), (51, 102, 204)).save(tmp_path / "sea.png")
+    monkeypatch.setattr(models, "resnet18", colours, raising=False)
+
+
+@pytest.mark.usefixtures("sea")
+def test_a_picture_is_classified_with_its_models_colours(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    found = run("classify_image", *PICTURE)
+    scores = (np.asarray([51, 102, 204]) / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    expected = np.exp(scores) / np.exp(scores).sum()
+    assert list(found) == ["blue", "green", "red"]
+    np.testing.assert_allclose(list(found.values()), expected[::-1], rtol=1e-5)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines[-3:]] == [[name, f"{p:.1%}"] for name, p in found.items()]
+
+
+@pytest.mark.usefixtures("sea")
+def test_without_names_the_classes_are_numbers_and_five_are_shown(run: Run, tmp_path: Path) -> None:
+    model = models.resnet18()
+    for path, parameter in model.parameters().items():
+        parameter.data[...] = np.arange(1000) / 100 if path == "fc.bias" else 0.0
+    xpnet.save_weights(model, tmp_path / "colours.safetensors")
+    found = run("classify_image", *PICTURE[:-2])
+    assert list(found) == [f"class {k}" for k in range(999, 994, -1)]
+    assert found["class 999"] / found["class 995"] == pytest.approx(np.exp(0.04), rel=1e-4)
+
+
+@pytest.mark.usefixtures("sea")
+def test_a_picture_is_turned_as_its_camera_was(run: Run, tmp_path: Path) -> None:
+    run("classify_image", *PICTURE)
+    (rotated := Image.Exif())[0x0112] = 6
+    Image.new("RGB", (40, 30)).save(tmp_path / "turned.jpg", exif=rotated)
+    assert sys.modules["classify_image"].picture_of(tmp_path / "turned.jpg").size == (30, 40)
+
+
+@pytest.mark.usefixtures("sea")
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--model", "resnet51", "unknown model 'resnet51'; expected one of 'alexnet', "),
+        ("--weights", "nowhere.safetensors", "there is no file nowhere.safetensors"),
+        ("--weights", "sea.png", "sea.png is no safetensors file"),
+        ("--image", "nowhere.png", "No such file or directory: 'nowhere.png'"),
+        ("--image", "names.txt", "cannot identify image file"),
+        ("--classes", "one.txt", "fc.weight is (3, 3) there, (1, 3) in the model"),
+    ],
+)
+def test_what_cannot_be_classified_is_said(
+    option: str, value: str, message: str, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "one.txt").write_text("blue\n")
+    with pytest.raises(SystemExit) as exit_:
+        run("classify_image", *PICTURE, option, value)
+    assert exit_.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_convolutions_serve_new_digits_and_later_layers_do_not(run: Run) -> None:
+    convolutions, all_but_head, scratch = run("fine_tune").values()
+    assert convolutions["20"] > 0.95
+    assert convolutions["20"] > convolutions["5"] > convolutions["1"] > 0.4
+    for count in ("1", "5", "20"):
+        assert all_but_head[count] < convolutions[count] - 0.1
+        assert convolutions[count] == pytest.approx(scratch[count], abs=0.05)
+
+
+def test_frozen_layers_stay_as_they_were(run: Run) -> None:
+    run("fine_tune", *QUICK["fine_tune"])
+    module = sys.modules["fine_tune"]
+    kept = module.new_convolutions()
+    model = module.network(module.Frozen(kept), module.new_features())
+    before = model.state()
+    x, t = module.few(module.part(xpnet.data.digits(flat=False)[0], 5), 3, seed=0)
+    assert sorted(t) == sorted(3 * list(range(5)))
+    assert x.shape == (15, 8, 8, 1)
+    module.train(model, (x, t), 2, seed=0)
+    changed = {path for path, values in model.state().items() if (values != before[path]).any()}
+    assert changed == {"features.0.weight", "features.0.bias", "head.weight", "head.bias"}
+    assert before.keys() == module.network(module.new_convolutions(), module.new_features()).state().keys()
+
+
+def test_steps_against_the_saliency_blind_a_network_that_random_ones_do_not(run: Run) -> None:
+    results = run("saliency")
+    assert results["0"]["at random"] == results["0"]["against the saliency"] > 0.97
+    assert results["0.1"]["at random"] > 0.95
+    assert results["0.1"]["against the saliency"] < 0.85
+    assert results["0.3"]["against the saliency"] < 0.2
+
+
+def test_saliency_is_the_slope_of_the_winners_score(run: Run) -> None:
+    run("saliency", *QUICK["saliency"])
+    model = models.simple_cnn((8, 8, 1), channels=2, kernel_size=3).to(
+        xpnet.backend.open_backend("numpy", dtype="float64")
+    )
+    x = np.random.default_rng(0).random((3, 8, 8, 1))
+    winner, gradient = sys.modules["saliency"].saliency(model, x)
+    np.testing.assert_array_equal(winner, model(x).argmax(axis=1))
+    direction, h = np.random.default_rng(1).standard_normal(x.shape), 1e-6
+    ahead, behind = (model(x + s * direction)[np.arange(3), winner] for s in (h, -h))
+    np.testing.assert_allclose((gradient * direction).sum(axis=(1, 2, 3)), (ahead - behind) / (2 * h), rtol=1e-6)
+
+
+def test_an_ensemble_beats_its_members(run: Run) -> None:
+    for figures in run("ensemble").values():
+        members = [figures[f"{name}, mean"] for name in ("first", "second", "third")]
+        assert figures["ensemble, mean"] > max(members) + 0.01
+        assert figures["seeds that beat all"] >= 4
+        assert 0 < figures["ensemble, deviation"] < 0.02
