@@ -378,7 +378,7 @@ def test_convolutions_serve_new_digits_and_later_layers_do_not(run: Run) -> None
     assert convolutions["20"] > convolutions["5"] > convolutions["1"] > 0.4
     for count in ("1", "5", "20"):
         assert all_but_head[count] < convolutions[count] - 0.1
-        assert convolutions[count] == pytest.approx(scratch[count], abs=0.05)
+        assert convolutions[count] == pytest.approx(scratch[count], abs=0.1 if count == "1" else 0.04)
 
 
 def test_frozen_layers_stay_as_they_were(run: Run) -> None:

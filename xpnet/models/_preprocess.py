@@ -2,7 +2,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from xpnet._typing import Array, Shape
-from xpnet.backend import Backend, find_backend, get_backend
+from xpnet.backend import Backend, array_namespace, backend_of, find_backend, get_backend
 from xpnet.layers import check_count
 
 Colour: TypeAlias = tuple[float, float, float]
@@ -82,14 +82,14 @@ class Preprocess:
         x = _pixels(images, backend)
         height, width = x.shape[1:3]
         shorter = min(height, width)
-        down, across = (self._rows(n, self.size * n // shorter, backend) for n in (height, width))
-        y = _resized(x, down, across, backend)
+        down, across = (self._rows(n, self.size * n // shorter, x) for n in (height, width))
+        y = _resized(x, down, across)
         return (y - backend.asarray(self.mean)) / backend.asarray(self.std)
 
-    def _rows(self, inputs: int, outputs: int, backend: Backend) -> Array:
+    def _rows(self, inputs: int, outputs: int, like: Array) -> Array:
         """The rows of the interpolation matrix that the crop leaves, (crop, inputs)."""
         start = round((outputs - self.crop) / 2)
-        return _interpolation(inputs, outputs, range(start, start + self.crop), backend)
+        return _interpolation(inputs, outputs, range(start, start + self.crop), like)
 
 
 def preprocess(name: str) -> Preprocess:
@@ -186,7 +186,7 @@ def _check_range(x: Array, backend: Backend) -> None:
         )
 
 
-def _interpolation(inputs: int, outputs: int, rows: range, backend: Backend) -> Array:
+def _interpolation(inputs: int, outputs: int, rows: range, like: Array) -> Array:
     """Rows of the matrix that resizes an axis, (rows, inputs): linear interpolation with antialiasing.
 
         W[i, j] ∝ max(0, 1 - |c(i) - (j + ½)| / max(s, 1)),    s = inputs / outputs,    c(i) = (i + ½) s
@@ -195,17 +195,18 @@ def _interpolation(inputs: int, outputs: int, rows: range, backend: Backend) -> 
     wide in enlarging, two new ones in reducing. Both sides times 2 max(inputs, outputs) are integers, so computed
     without rounding.
     """
+    backend = backend_of(like)
     xp = backend.xp
-    i = xp.arange(rows.start, rows.stop, dtype=xp.int64, device=backend.device)[:, None]
-    j = xp.arange(inputs, dtype=xp.int64, device=backend.device)[None, :]
+    i = backend.indices(rows.stop, like)[:, rows.start :].T  # (rows, 1)
+    j = backend.indices(inputs, like)  # (1, inputs)
     distance = xp.abs((2 * i + 1) * inputs - (2 * j + 1) * outputs)
-    triangle = xp.astype(xp.clip(2 * max(inputs, outputs) - distance, min=0), backend.dtype_for("float"))
+    triangle = xp.astype(xp.clip(2 * max(inputs, outputs) - distance, min=0), like.dtype)
     return triangle / xp.sum(triangle, axis=1, keepdims=True)
 
 
-def _resized(x: Array, down: Array, across: Array, backend: Backend) -> Array:
+def _resized(x: Array, down: Array, across: Array) -> Array:
     """y[n, a, b, c] = Σ down[a, h] across[b, w] x[n, h, w, c]: a matrix along each axis."""
-    xp = backend.xp
+    xp = array_namespace(x, down, across)
     n, height, width, channels = x.shape
     rows = xp.matmul(down, xp.reshape(x, (n, height, width * channels)))  # (n, h, w, c) -> (n, h, w*c) -> (n, a, w*c)
     columns = xp.reshape(rows, (n, down.shape[0], width, channels))  # (n, a, w*c) -> (n, a, w, c)
