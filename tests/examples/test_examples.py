@@ -356,10 +356,10 @@ def test_a_picture_is_turned_as_its_camera_was(run: Run, tmp_path: Path) -> None
     [
         ("--model", "resnet51", "unknown model 'resnet51'; expected one of 'alexnet', "),
         ("--weights", "nowhere.safetensors", "there is no file nowhere.safetensors"),
-        ("--weights", "sea.png", "sea.png is no safetensors file"),
+        ("--weights", "sea.png", "no safetensors file"),
         ("--image", "nowhere.png", "No such file or directory: 'nowhere.png'"),
         ("--image", "names.txt", "cannot identify image file"),
-        ("--classes", "one.txt", "fc.weight is (3, 3) there, (1, 3) in the model"),
+        ("--classes", "one.txt", "shape: fc.weight (3, 3) → (1, 3)"),
     ],
 )
 def test_what_cannot_be_classified_is_said(
