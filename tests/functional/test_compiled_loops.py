@@ -49,6 +49,7 @@ def few_channels():
     """Images of one to eight channels, with every shape of tile and of what is left over."""
     yield from [((2, 9, 9, 1), (5, 5, 1, 30)), ((2, 11, 6, 3), (3, 3, 3, 64)), ((1, 5, 4, 8), (3, 2, 8, 70))]
     yield from [((3, 13, 14, 3), (7, 7, 3, 8)), ((2, 3, 3, 2), (3, 3, 2, 16)), ((1, 40, 2), (9, 2, 33))]
+    yield from [((2, 8, 9, 2), (3, 3, 2, outputs)) for outputs in (24, 65, 96, 130)]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -82,6 +83,22 @@ def test_a_convolution_of_few_channels_writes_its_results_and_nothing_else():
             tiles.correlate(y, x, panels[:, :, : tiles.lanes(outputs, 4)], 3, (1, 1), (1, 1), start, stop)
         np.testing.assert_array_equal(around[:inside], 9.0)
         np.testing.assert_array_equal(around[inside:], 7.0)
+
+
+@pytest.mark.parametrize(("vectors", "vector_bytes"), [(4, 64), (4, 16), (2, 32), (2, 16)])
+def test_several_blocks_of_outputs_are_full(monkeypatch, vectors, vector_bytes):
+    """A block that were not would be computed pixel by pixel, three times slower than by products."""
+    pytest.importorskip("numba")
+    from xpnet.backend import _tile_loops as tiles
+
+    monkeypatch.setattr(tiles, "VECTORS", vectors)
+    monkeypatch.setattr(tiles, "VECTOR_BYTES", vector_bytes)
+    for outputs in range(8, 200):
+        panels = tiles.panels_of(np.ones((2, 3, 1, outputs), np.float32), np.ones(outputs, np.float32))
+        blocks, elements, lanes = panels.shape
+        assert elements == 7
+        assert (blocks - 1) * lanes < outputs <= blocks * lanes
+        assert panels.all() if blocks > 1 else panels[..., :outputs].all() and not panels[..., outputs:].any()
 
 
 def test_a_convolution_of_few_channels_hands_on_nan_and_infinity():

@@ -217,12 +217,7 @@ class NumPy(Backend):
             return None
         tiles, n = _numba.tiles(), x.shape[0]
         padded = self.pad(x.reshape(n, *flat.size, channels), flat)
-        lanes = tiles.lanes(outputs, x.itemsize)
-        blocks = -(-outputs // lanes)
-        panels = np.zeros((windows.taps * channels + 1, blocks * lanes), x.dtype)
-        panels[:-1, :outputs] = weight.reshape(-1, outputs)
-        panels[-1, :outputs] = 0.0 if bias is None else bias
-        panels = np.ascontiguousarray(panels.reshape(-1, blocks, lanes).swapaxes(0, 1))
+        panels = tiles.panels_of(weight, bias)
         y = _memory.empty((n, *flat.output, outputs), x.dtype)
 
         def part(start: int, stop: int) -> None:

@@ -33,9 +33,31 @@ _INDEX, _LANE = ir.IntType(64), ir.IntType(32)
 
 
 def lanes(outputs: int, item_bytes: int) -> int:
-    """Channels in a tile: one, two or four vectors, as few as hold all outputs."""
+    """Channels in a tile: one, two or four vectors, as few as hold all outputs.
+
+    Where none does: four, or two if tiles of two overlap less; with two alone, one would not be enough work at once.
+    """
     one, most = VECTOR_BYTES // item_bytes, VECTORS * VECTOR_BYTES // item_bytes
+    if outputs > most and VECTORS == 4:
+        return min(most, most // 2, key=lambda lane: -(-outputs // lane) * lane)
     return min(most, one if outputs <= one else 2 * one if outputs <= 2 * one else 4 * one)
+
+
+def panels_of(weight: Any, bias: Any) -> Any:
+    """The weights by blocks of outputs, and under them the bias: (blocks, elements of a window + 1, lanes).
+
+    The last block ends with the last output, and so may overlap the one before; a lone one is filled up with zeros.
+    """
+    outputs = weight.shape[-1]
+    rows, lane = weight.reshape(-1, outputs), lanes(outputs, weight.itemsize)
+    panels = np.zeros((-(-outputs // lane), len(rows) + 1, lane), weight.dtype)
+    width = min(lane, outputs)
+    for block, panel in enumerate(panels):
+        start = min(block * lane, outputs - width)
+        panel[:-1, :width] = rows[:, start : start + width]
+        if bias is not None:
+            panel[-1, :width] = bias[start : start + width]
+    return panels
 
 
 def _tile(vectors: int) -> Any:
@@ -130,8 +152,8 @@ def _compute(
 def correlate(y: Any, x: Any, panels: Any, height: Any, stride: Any, dilation: Any, start: int, stop: int) -> None:
     """y[o] = bias + Σ_t x[window o, element t] · weight[t], for the rows of pixels from `start` to `stop`.
 
-    y (n, rows, columns, outputs); x (n, *padded size, c); `panels` (blocks, elements of a window + 1, lanes) are the
-    weights by blocks of outputs, filled up with zeros, and under them the bias; `height` is that of the kernel.
+    y (n, rows, columns, outputs); x (n, *padded size, c); `panels` as `panels_of` makes them; `height` is that of the
+    kernel.
     """
     _, rows, columns, outputs = y.shape
     _, tall, wide, channels = x.shape
@@ -152,10 +174,10 @@ def correlate(y: Any, x: Any, panels: Any, height: Any, stride: Any, dilation: A
             for block in range(blocks):
                 panel = panels.ctypes.data + block * elements * lane * size
                 offset = panel + (elements - 1) * lane * size
-                full = (block + 1) * lane <= outputs
+                first = min(block * lane, max(0, outputs - lane))
                 last = line == stop - 1 and left + PIXELS >= columns
-                if pixels == PIXELS and (full or (spills and not last)):
-                    target = y.ctypes.data + ((line * columns + left) * outputs + block * lane) * size
+                if pixels == PIXELS and (lane <= outputs or (spills and not last)):
+                    target = y.ctypes.data + ((line * columns + left) * outputs + first) * size
                     _compute(
                         vectors, y, target, outputs * size, source + left * next_x, next_x,
                         height, next_row, length, panel, offset,
@@ -166,5 +188,5 @@ def correlate(y: Any, x: Any, panels: Any, height: Any, stride: Any, dilation: A
                             vectors, y, scratch.ctypes.data, lane * size, source + (left + p) * next_x, 0,
                             height, next_row, length, panel, offset,
                         )  # fmt: skip
-                        for channel in range(min(lane, outputs - block * lane)):
-                            y[image, row, left + p, block * lane + channel] = scratch[0, channel]
+                        for channel in range(min(lane, outputs)):
+                            y[image, row, left + p, first + channel] = scratch[0, channel]
