@@ -64,3 +64,21 @@ def test_an_error_names_the_first_of_the_pair(make):
     model = L.Sequential(first=make(), relu=L.ReLU())
     with pytest.raises(ValueError, match=r"^layer 'first"):
         model(X[..., :2].astype(np.float32))
+
+
+class Unit(L.Layer):
+    """A layer of somebody else, with a setting of its own that is called as our method is."""
+
+    def __init__(self, with_relu):
+        self.with_relu = with_relu
+
+    def output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def forward(self, x, *, training=True):
+        return x, lambda dy, *, input_gradient=False: dy
+
+
+@pytest.mark.parametrize("with_relu", [True, False])
+def test_a_setting_called_with_relu_is_no_method(with_relu):
+    np.testing.assert_array_equal(L.Sequential(Unit(with_relu), L.ReLU())(X), np.maximum(X, 0.0))

@@ -37,7 +37,8 @@ def _paired(children: Mapping[str, Layer]) -> Iterator[tuple[dict[str, Layer], L
     while names:
         name, *names = names
         follows = bool(names) and isinstance(children[names[0]], ReLU)
-        together = children[name].with_relu() if follows else None
+        child = children[name]  # whose class is asked: a setting of the instance may have that name
+        together = type(child).with_relu(child) if follows else None
         pair = [name] if together is None else [name, names.pop(0)]
         yield {each: children[each] for each in pair}, together
 
