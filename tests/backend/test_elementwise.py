@@ -1,5 +1,10 @@
 """The decorator: new results come out, updates happen in place, a guard stops them, and Numba changes nothing of it."""
 
+import os
+import subprocess
+import sys
+import textwrap
+
 import numpy as np
 import pytest
 
@@ -98,6 +103,25 @@ def test_loops_without_numba_say_what_installs_it(monkeypatch):
     monkeypatch.setattr(_numba, "version", lambda: None)
     with pytest.raises(RuntimeError, match=r"compiled loops need Numba: pip install 'xpnet\[fast\]'"):
         compiled_loops(True)
+
+
+def test_loops_are_off_where_numba_is_told_not_to_compile():
+    pytest.importorskip("numba")
+    script = """
+    import numpy as np
+    from xpnet import functional as F
+    from xpnet.backend import compiled_loops
+    value, pullback = F.relu(np.ones(20_000, np.float32))
+    print(compiled_loops(), pullback(value)[0], F.conv(np.ones((1, 8, 8, 3)), np.ones((3, 3, 3, 16)))[0][0, 0, 0, 0])
+    try:
+        compiled_loops(True)
+    except RuntimeError as error:
+        print(error)
+    """
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    out = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert out == "False 1.0 27.0\ncompiled loops: NUMBA_DISABLE_JIT is set; start without it\n"
 
 
 FUNCTIONS = {

@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import os
 import types
 from importlib import metadata
 from typing import Any
@@ -17,7 +18,10 @@ SMALLEST = 16_384
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 """What Numba compiles for: neither float16 and longdouble nor the other order of bytes."""
 
-_enabled = importlib.util.find_spec("numba") is not None
+_compiles = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
+"""False where Numba is told to leave Python as it is, for a debugger, which is no use here."""
+
+_enabled = _compiles and importlib.util.find_spec("numba") is not None
 
 
 def version() -> str | None:
@@ -28,15 +32,17 @@ def version() -> str | None:
 def compiled_loops(enabled: bool | None = None) -> bool:
     """Whether NumPy's element-wise chains run as compiled Numba loops; given a value, switches them on or off.
 
-    They are on where Numba is installed. The results agree to rounding.
+    They are on where Numba is installed, unless NUMBA_DISABLE_JIT is set. The results agree to rounding.
 
     Raises
     ------
-    RuntimeError : switched on where Numba is missing.
+    RuntimeError : switched on where Numba is missing, or not to compile.
     """
     global _enabled
     if enabled and version() is None:
         raise RuntimeError("compiled loops need Numba: pip install 'xpnet[fast]'")
+    if enabled and not _compiles:
+        raise RuntimeError("compiled loops: NUMBA_DISABLE_JIT is set; start without it")
     if enabled is not None:
         _enabled = enabled
     return _enabled
