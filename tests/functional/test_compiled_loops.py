@@ -1,5 +1,11 @@
 """Numba's loops give what NumPy's own operations give: values, gradients, NaN and infinity."""
 
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -99,6 +105,38 @@ def test_several_blocks_of_outputs_are_full(monkeypatch, vectors, vector_bytes):
         assert elements == 7
         assert (blocks - 1) * lanes < outputs <= blocks * lanes
         assert panels.all() if blocks > 1 else panels[..., :outputs].all() and not panels[..., outputs:].any()
+
+
+@pytest.mark.parametrize("setting", [{"NUMBA_CPU_NAME": "generic"}, {"NUMBA_ENABLE_AVX": "0"}], ids=str)
+def test_tiles_are_for_the_machine_that_numba_compiles_for(setting):
+    """Else its cache on disk, which several machines may share, would hold loops for vectors of another size."""
+    pytest.importorskip("numba")
+    script = "from xpnet.backend import _tile_loops as tiles; print(tiles.VECTOR_BYTES)"
+    out = subprocess.run(
+        [sys.executable, "-c", script], env=os.environ | setting, capture_output=True, text=True, timeout=60, check=True
+    ).stdout
+    assert out == "16\n"
+
+
+@pytest.mark.parametrize(("vectors", "vector_bytes"), [(4, 64), (4, 16), (2, 32), (2, 16)])
+def test_tiles_of_other_machines(tmp_path, vectors, vector_bytes):
+    pytest.importorskip("numba")
+    from xpnet.backend import _tile_loops
+
+    copied = shutil.copy(_tile_loops.__file__, tmp_path)  # with a cache of its own
+    spec = importlib.util.spec_from_file_location("tile_loops", copied)
+    tiles = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tiles)
+    tiles.VECTORS, tiles.VECTOR_BYTES = vectors, vector_bytes
+    x = np.arange(8 * 11 * 3, dtype=np.float32).reshape(1, 8, 11, 3) % 7
+    for outputs in (8, 24, 33, 65, 96):
+        weight = np.arange(27 * outputs, dtype=np.float32).reshape(3, 3, 3, outputs) % 5
+        around = np.full(6 * 9 * outputs + 100, 7.0, np.float32)
+        y = around[50:-50].reshape(1, 6, 9, outputs)
+        tiles.correlate(y, x, tiles.panels_of(weight, None), 3, (1, 1), (1, 1), 0, 6)
+        windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), (1, 2)).transpose(0, 1, 2, 4, 5, 3)
+        np.testing.assert_array_equal(y, np.tensordot(windows, weight, 3))
+        np.testing.assert_array_equal(around[[*range(50), *range(-50, 0)]], 7.0)
 
 
 def test_a_convolution_of_few_channels_hands_on_nan_and_infinity():

@@ -8,26 +8,28 @@ this by itself, so the tile is written for it in vector instructions.
 K. Goto, R. van de Geijn, "Anatomy of high-performance matrix multiplication", ACM TOMS 2008, for the scheme.
 """
 
-import platform
 from typing import Any
 
-import llvmlite.binding
 import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
 from xpnet.backend._loops import compiled
 
-_FEATURES = llvmlite.binding.get_host_cpu_features()
-_WIDE = bool(_FEATURES.get("avx512f"))
+# The machine that Numba compiles for, which may be a lesser one than this. By it, and not by the sizes below, it tells
+# apart what it keeps on disk: they must follow from it.
+_MACHINE, _, _LISTED = cpu_target.target_context.codegen().magic_tuple()
+_FEATURES = _LISTED.split(",")
+_WIDE = "+avx512f" in _FEATURES
 
 PIXELS = 6
-VECTORS = 4 if _WIDE or platform.machine() == "aarch64" else 2
+VECTORS = 4 if _WIDE or _MACHINE.startswith(("aarch64", "arm64")) else 2
 """Pixels and vectors of a tile: as many as registers hold, which are 32 here and 16 there."""
-VECTOR_BYTES = 64 if _WIDE else 32 if _FEATURES.get("avx2") else 16
+VECTOR_BYTES = 64 if _WIDE else 32 if "+avx2" in _FEATURES else 16
 
 _INDEX, _LANE = ir.IntType(64), ir.IntType(32)
 
