@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from xpnet.losses import mean_squared_error, softmax_cross_entropy, with_auxiliary
+from xpnet.losses import binary_cross_entropy, mean_squared_error, softmax_cross_entropy, with_auxiliary
 
 LABELS = np.asarray([0, 2, 1, 2])
 
@@ -39,7 +39,17 @@ def test_a_single_output_is_the_loss_itself(backend64):
     np.testing.assert_array_equal(backend64.to_host(pullback()), backend64.to_host(pull()))
 
 
-@pytest.mark.parametrize("weight", [-0.1, np.nan, np.inf])
+@pytest.mark.parametrize("loss", [softmax_cross_entropy, mean_squared_error, binary_cross_entropy])
+def test_a_loss_of_one_output_names_the_one_of_several(backend, loss):
+    y, labels = outputs(backend), backend.xp.asarray(LABELS)
+    name = loss.__name__
+    with pytest.raises(TypeError, match=rf"^{name}: .* got a tuple of 3; .*with_auxiliary\({name}\) is a loss"):
+        loss(y, labels)
+    with pytest.raises(TypeError, match=rf"^{name}: .* got a list of 3; .* gives a tuple in training"):
+        with_auxiliary(loss)(list(y), labels)
+
+
+@pytest.mark.parametrize("weight", [-0.1, np.nan, np.inf, None, "0.3"])
 def test_a_weight_out_of_range_is_named(weight):
     with pytest.raises(ValueError, match=r"with_auxiliary: weight must be finite and >= 0, got "):
         with_auxiliary(mean_squared_error, weight)

@@ -88,6 +88,24 @@ def test_fit_trains_all_heads_and_its_metrics_see_the_main_one():
     assert all((before[path] != values).any() for path, values in model.state().items() if path.endswith("fc2.bias"))
 
 
+def test_a_loss_of_one_output_is_told_which_one_takes_the_heads():
+    model = models.googlenet(classes=2)
+    batches = xpnet.data.batches(X.astype(np.float32), np.zeros(4, int), 4)
+    optimizer = optimizers.SGD(model, 0.1)
+    with pytest.raises(TypeError, match=r"^softmax_cross_entropy: .*tuple of 3.*with_auxiliary\(softmax_cross_entropy"):
+        xpnet.fit(model, batches, loss=losses.softmax_cross_entropy, optimizer=optimizer, epochs=1)
+
+
+@pytest.mark.parametrize(("images", "size", "training"), [(2, 31, True), (2, 31, False), (1, 47, True), (1, 31, False)])
+def test_sizes_from_the_smallest_that_the_docstring_tells(images, size, training):
+    model = models.googlenet(classes=2)
+    for shape in ((images, size, size, 3), (images, size, size + 5, 3)):
+        y, _ = model.forward(np.zeros(shape, np.float32), training=training)
+        assert (y[0] if training else y).shape == (images, 2)
+    with pytest.raises(ValueError, match=r"^layer '"):
+        model.forward(np.zeros((images, size - 1, size - 1, 3), np.float32), training=training)
+
+
 def test_what_is_not_finite_is_named_behind_a_head():
     model = models.googlenet(classes=2)
     model.aux1["fc2"].bias.data[...] = np.nan
@@ -114,5 +132,7 @@ def test_errors(net):
         net(X[..., :2])
     with pytest.raises(ValueError, match="googlenet: classes must be a positive integer, got 0"):
         models.googlenet(0)
+    with pytest.raises(ValueError, match="googlenet: dropout: expected 0 <= rate < 1, got None"):
+        models.googlenet(10, dropout=None)
     with pytest.raises(ValueError, match=r"googlenet: .*rate.*1\.5"):
         models.googlenet(10, aux_dropout=1.5)

@@ -193,7 +193,7 @@ def test_numbers_that_are_none_are_refused_before_anything_is_drawn(name, value,
             make(hidden=value)
 
 
-@pytest.mark.parametrize("rate", [1.5, 1.0, -0.1, math.nan])
+@pytest.mark.parametrize("rate", [1.5, 1.0, -0.1, math.nan, None])
 @pytest.mark.parametrize("name", [*FULLY_CONNECTED, "senet154"])
 def test_rates_that_are_none_are_refused_before_anything_is_drawn(name, rate, monkeypatch):
     monkeypatch.setattr("xpnet.layers._parameter.draw", lambda *_: pytest.fail("weights were drawn"))

@@ -21,7 +21,7 @@ NETWORKS = [
     *("alexnet", "zfnet"),
     *(f"vgg{depth}{norm}" for depth in (11, 13, 16, 19) for norm in ("", "_bn")),
     *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d"),
-    *("se_resnet50", "senet154"),
+    *("se_resnet50", "senet154", "googlenet"),
 ]
 
 STEP = """
@@ -35,7 +35,7 @@ drawn = time.perf_counter()
 optimizer = optimizers.SGD(model, 1e-4)
 x = np.random.default_rng(0).standard_normal((2, 224, 224, 3), dtype=np.float32)
 y, pullback = model.forward(x)
-loss, pull = losses.softmax_cross_entropy(y, np.asarray([3, 10]))
+loss, pull = losses.with_auxiliary(losses.softmax_cross_entropy)(y, np.asarray([3, 10]))
 pullback(pull())
 optimizer.step()
 print(json.dumps({

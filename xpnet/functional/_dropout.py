@@ -1,4 +1,5 @@
 import math
+from numbers import Real
 from typing import Any
 
 from xpnet._typing import Array, Pullback
@@ -107,6 +108,6 @@ def check_rate(rate: float) -> float:
     ------
     ValueError : anything else, NaN included.
     """
-    if not (math.isfinite(rate) and 0.0 <= rate < 1.0):
+    if not (isinstance(rate, Real) and 0.0 <= rate < 1.0):
         raise ValueError(f"dropout: expected 0 <= rate < 1, got {rate!r}")
     return float(rate)

@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable
+from numbers import Real
 from typing import Any, TypeAlias
 
 from xpnet._typing import Array, Pullback
@@ -44,9 +45,10 @@ def with_auxiliary(loss: Loss, weight: float = 0.3) -> Loss:
         raise TypeError(
             f"with_auxiliary: loss must be a function such as xpnet.losses.softmax_cross_entropy, got {loss!r}"
         )
-    weight = float(weight)
-    if not (math.isfinite(weight) and weight >= 0.0):
+    if not (isinstance(weight, Real) and math.isfinite(weight) and weight >= 0.0):
         raise ValueError(f"with_auxiliary: weight must be finite and >= 0, got {weight!r}")
+
+    weight = float(weight)
 
     def loss_of_heads(y: Array | tuple[Array, ...], *arguments: Any, **options: Any) -> tuple[Array, Pullback]:
         if not isinstance(y, tuple):

@@ -5,6 +5,20 @@ from xpnet.backend import array_namespace, readable
 from xpnet.functional import check_floats
 
 
+def check_single(loss: str, y: Any) -> None:
+    """One array of outputs, not those of several heads.
+
+    Raises
+    ------
+    TypeError : a tuple or a list of them.
+    """
+    if isinstance(y, tuple | list):
+        raise TypeError(
+            f"{loss}: expected one array of outputs, got a {type(y).__name__} of {len(y)}; a model with auxiliary "
+            f"heads gives a tuple in training, of which xpnet.losses.with_auxiliary({loss}) is a loss"
+        )
+
+
 def check_pair(loss: str, y: Array, t: Array) -> Any:
     """The namespace of outputs and targets of one shape and type, with at least one example.
 
@@ -13,6 +27,7 @@ def check_pair(loss: str, y: Array, t: Array) -> Any:
     ValueError : the shapes differ (nothing is broadcast), or the batch is empty.
     TypeError : integers, or different types or libraries.
     """
+    check_single(loss, y)
     xp = array_namespace(t, y)
     check_floats(loss, outputs=y, targets=t)
     if y.shape != t.shape:

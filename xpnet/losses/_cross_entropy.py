@@ -3,7 +3,7 @@ from typing import Any
 from xpnet._typing import Array, Pullback
 from xpnet.backend import array_namespace, backend_of, elementwise, readable, row_max, row_sum
 from xpnet.functional import check_floats, shifted_exp
-from xpnet.losses._checks import check_batch, check_pair, check_range, example_weights
+from xpnet.losses._checks import check_batch, check_pair, check_range, check_single, example_weights
 from xpnet.losses._reduction import loss_and_pullback
 
 
@@ -65,6 +65,7 @@ def softmax_cross_entropy(y: Array, t: Array, weights: Array | None = None) -> t
     `CrossEntropyLoss`; with `weights[i]` a weight of the class t(i), its `weight=`.
     """
     name = "softmax_cross_entropy"
+    check_single(name, y)
     xp = array_namespace(t, y)
     check_floats(name, outputs=y)
     check_batch(name, y)

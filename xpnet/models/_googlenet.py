@@ -146,8 +146,9 @@ def googlenet(
     """GoogLeNet: nine Inception blocks, with two auxiliary heads that bring gradients to its lower half.
 
     It won ILSVRC 2014 with a top-5 error of 6.67 %, seven networks together on 144 crops of each image; one network on
-    one crop has 10.07 %. Made for 224×224 pixels; any size will do that the poolings leave a pixel
-    of, and the heads average to 4×4. 13,004,888 parameters, 6,624,904 of them without the heads.
+    one crop has 10.07 %. Made for 224×224 pixels; any size from 31×31 will do, because means over the whole image and
+    over 4×4 windows stand before the fully connected layers, though one image in training must leave the last block
+    more than one pixel: from 47 pixels on one side. 13,004,888 parameters, 6,624,904 of them without the heads.
 
     Parameters
     ----------
@@ -163,7 +164,7 @@ def googlenet(
 
     Raises
     ------
-    ValueError : numbers that are no sizes or rates.
+    ValueError : numbers that are no sizes, or rates outside [0, 1); in running, an image too small.
 
     Examples
     --------
