@@ -61,6 +61,11 @@ def test_a_member_with_auxiliary_heads_counts_by_its_main_one():
 ERRORS = {
     "none": (lambda: models.Ensemble([]), ValueError, "expected one model at least, got none"),
     "no layer": (lambda: models.Ensemble([np.tanh]), TypeError, r"models\[0\] must be a layer, got ufunc"),
+    "one model": (lambda: models.Ensemble(members(1)[0]), TypeError, "must be a list of layers, got one Sequential"),
+    "no list": (lambda: models.Ensemble(None), TypeError, "must be a list of layers, got one NoneType"),
+    "one weight": (lambda: models.Ensemble(members(), 0.5), TypeError, r"one number for each model, got 0\.5"),
+    "words": (lambda: models.Ensemble(members(1), ["a"]), TypeError, r"one number for each model, got \['a'\]"),
+    "too large": (lambda: models.Ensemble(members(2), (1e308, 1e308)), ValueError, "weights must be finite, >= 0"),
     "few": (lambda: models.Ensemble(members(), (1, 2)), ValueError, "expected 3 weights, one for each model, got 2"),
     "negative": (lambda: models.Ensemble(members(), (1, 2, -1)), ValueError, "weights must be finite, >= 0"),
     "NaN": (lambda: models.Ensemble(members(), (1, 2, np.nan)), ValueError, "weights must be finite, >= 0"),

@@ -1,5 +1,5 @@
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import final
 
 from xpnet import functional as F
@@ -15,17 +15,18 @@ class Ensemble(Layer):
 
     Models that err at different examples outvote each other's errors; every winner of ILSVRC from 2012 on was one.
     Usually each is trained by itself and they are joined for inference. `forward` and its pullback serve those who
-    look at gradients, or train all together.
+    look at gradients, or train all together. What comes out are probabilities: `training.accuracy` fits them, a loss
+    of logits such as `softmax_cross_entropy` does not.
 
     Parameters
     ----------
-    models : layers that give logits (n, classes) for the same inputs.
+    models : a list of layers that give logits (n, classes) for the same inputs.
     weights : what each counts, >= 0 and not all 0; None counts all the same.
 
     Raises
     ------
-    ValueError : no model, weights that are none or not as many as models, or outputs that differ in shape.
-    TypeError : something that is no layer.
+    ValueError : no model, weights that are none or not as many as models; in running, outputs that differ in shape.
+    TypeError : something that is no layer, or one model instead of a list.
 
     Examples
     --------
@@ -43,16 +44,18 @@ class Ensemble(Layer):
     """
 
     def __init__(self, models: Sequence[Layer], weights: Sequence[float] | None = None) -> None:
+        if isinstance(models, Layer) or not isinstance(models, Iterable):
+            raise TypeError(f"Ensemble: models must be a list of layers, got one {type(models).__name__}")
         models = tuple(models)
         for i, model in enumerate(models):
             if not isinstance(model, Layer):
                 raise TypeError(f"Ensemble: models[{i}] must be a layer, got {type(model).__name__}")
         if not models:
             raise ValueError("Ensemble: expected one model at least, got none")
-        weights = [1.0] * len(models) if weights is None else [float(weight) for weight in weights]
+        weights = [1.0] * len(models) if weights is None else _numbers(weights)
         if len(weights) != len(models):
             raise ValueError(f"Ensemble: expected {len(models)} weights, one for each model, got {len(weights)}")
-        if not all(math.isfinite(weight) and weight >= 0.0 for weight in weights) or sum(weights) == 0.0:
+        if not (math.isfinite(sum(weights)) and min(weights) >= 0.0 and sum(weights) > 0.0):
             raise ValueError(f"Ensemble: weights must be finite, >= 0 and not all 0, got {weights}")
         self._models = {str(i): model for i, model in enumerate(models)}
         self.weights = tuple(weight / sum(weights) for weight in weights)
@@ -95,3 +98,10 @@ class Ensemble(Layer):
             return total
 
         return y, pullback
+
+
+def _numbers(weights: Sequence[float]) -> list[float]:
+    try:
+        return [float(weight) for weight in weights]
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"Ensemble: weights must be one number for each model, got {weights!r}") from error
