@@ -262,5 +262,9 @@ def test_given_axes_are_used_with_smaller_text_and_the_rest_is_left_alone(pyplot
 def test_errors() -> None:
     with pytest.raises(ValueError, match=r"^layer '0': Linear\(784, 10\): expected 784 features .*, got 5"):
         plots.model(models.mlp([784, 10]), (32, 5))
+    with pytest.raises(ValueError, match=r"^plots\.model: each length of input_shape must be .*, got None"):
+        plots.model(L.Linear(3, 4), (None, 3))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"^plots\.model: the model must be a layer, got NoneType"):
+        plots.model(None, (5, 3))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"axes holds a str, expected matplotlib Axes"):
         plots.model(L.Linear(3, 4), (5, 3), axes="here")  # type: ignore[arg-type]

@@ -360,6 +360,32 @@ def test_a_wrong_shape_is_the_models_own_error():
         summary(model, (5, 2))
 
 
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((None, 3), "each length of input_shape must be a positive integer, got None"),
+        ((-1, 3), "each length of input_shape must be a positive integer, got -1"),
+        ((5.0, 3), r"each length of input_shape must be a positive integer, got 5\.0"),
+        (3, r"input_shape must be the shape of a batch, such as \(8, 224, 224, 3\), got 3"),
+        (np.ones((5, 3)), "input_shape must be the shape of a batch, .*, got a ndarray"),
+    ],
+)
+def test_what_is_no_shape(shape, message):
+    with pytest.raises(ValueError, match=f"^summary: {message}$"):
+        summary(L.Linear(3, 4), shape)
+
+
+def test_a_shape_of_numpys_integers_gives_pythons():
+    found = summary(L.Linear(3, 4), np.asarray([5, 3]))
+    assert type(found.multiplications) is int
+    assert str(found.input_shape) == "(5, 3)"
+
+
+def test_what_is_no_model():
+    with pytest.raises(TypeError, match=r"^summary: the model must be a layer, got function$"):
+        summary(lambda: L.Linear(3, 4), (5, 3))
+
+
 @pytest.mark.parametrize("depth", [0, -1, 1.5, True])
 def test_a_wrong_depth(depth):
     with pytest.raises(ValueError, match=rf"^summary: depth must be a positive integer or None, got {depth}$"):

@@ -161,7 +161,12 @@ WRONG = {
     "a checkpoint": (
         lambda s, torch: s.update(epoch=3, optimizer={}),
         TypeError,
-        r"expected arrays by name, but epoch is a int",
+        r"expected arrays by name, but epoch is a int; if a state dict is inside, .* at 'optimizer'$",
+    ),
+    "a state dict inside": (
+        lambda s, torch: [s.update(model=dict(s)), s.pop("fc.bias")],
+        TypeError,
+        r"but model is a dict; if a state dict is inside, pass it alone: mappings are at 'model'$",
     ),
     "a number for a name": (lambda s, torch: s.update({3: s["fc.bias"]}), TypeError, r"but 3 is a Tensor"),
 }

@@ -185,6 +185,8 @@ def test_a_skip_holds_names(path):
     xpnet.save_weights(backbone(), path)
     with pytest.raises(TypeError, match="skip must hold names, got 3"):
         xpnet.load_weights(backbone(), path, skip=[3])
+    with pytest.raises(TypeError, match=r"^load_weights: .*: skip must be a name or several, got None"):
+        xpnet.load_weights(backbone(), path, skip=None)
 
 
 # What PyTorch wraps networks in -------------------------------------------------------------------------------------

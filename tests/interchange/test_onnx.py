@@ -482,7 +482,7 @@ def test_a_registered_layer_adds_its_own_layers(path):
 
 
 def test_a_function_for_no_class_is_not_registered():
-    with pytest.raises(TypeError, match="annotated"):
+    with pytest.raises(TypeError, match=r"^register_onnx: expected a function whose first parameter is annotated with"):
         register_onnx(lambda layer, x, graph: x)
 
 
@@ -519,7 +519,8 @@ def test_onnx_missing_is_told_with_the_line_that_installs_it(path, monkeypatch):
     [
         ((2, 7), r"layer '0': Linear\(6, 3\): expected 6 features in the last axis, got 7"),
         ((6,), r"to_onnx: expected input_shape \(n, …, channels\) of a batch, with at least 2 axes, got \(6,\)"),
-        (6, r"to_onnx: expected input_shape \(n, …, channels\) of a batch, with at least 2 axes, got 6"),
+        (6, r"^to_onnx: input_shape must be the shape of a batch, such as \(8, 224, 224, 3\), got 6"),
+        (np.ones((2, 6)), r"^to_onnx: input_shape must be the shape of a batch, .*, got a ndarray"),
         ((2, 0), r"to_onnx: each length of input_shape must be a positive integer, got 0"),
         ((None, 6), r"to_onnx: each length of input_shape must be a positive integer, got None"),
     ],
@@ -533,6 +534,23 @@ def test_a_wrong_shape_is_named(shape, message, path):
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"to_onnx: there is no folder .*missing"):
         to_onnx(L.ReLU(), ROWS, tmp_path / "missing" / "model.onnx")
+
+
+def test_a_folder_is_named(tmp_path):
+    with pytest.raises(IsADirectoryError, match=rf"^to_onnx: {tmp_path} is a folder, expected the path of a file"):
+        to_onnx(L.ReLU(), ROWS, tmp_path)
+
+
+def test_what_is_no_path_or_no_model_is_named(path):
+    with pytest.raises(TypeError, match=r"^to_onnx: path must be a str or a pathlib\.Path, got tuple"):
+        to_onnx(L.ReLU(), ROWS, ROWS)
+    with pytest.raises(TypeError, match=r"^to_onnx: the model must be a layer, got ABCMeta"):
+        to_onnx(L.ReLU, ROWS, path)
+
+
+def test_a_shape_may_be_an_array_of_integers(path):
+    to_onnx(L.ReLU(), np.asarray(ROWS), path)
+    checked(path)
 
 
 def test_numbers_of_other_types_are_refused(path):

@@ -137,6 +137,26 @@ def test_a_save_into_no_folder_says_so(tmp_path):
         xpnet.save_weights(network(), tmp_path / "nowhere" / "weights")
 
 
+def test_a_save_over_a_folder_says_so(path):
+    path.mkdir()
+    with pytest.raises(IsADirectoryError, match=rf"^save_weights: {path} is a folder, expected the path of a file"):
+        xpnet.save_weights(network(), path)
+    assert os.listdir(path.parent) == [path.name]
+
+
+@pytest.mark.parametrize("path", [b"weights.safetensors", None, 3])
+@pytest.mark.parametrize("function", [xpnet.save_weights, xpnet.load_weights])
+def test_what_is_no_path_is_named(function, path):
+    name, got = function.__name__, type(path).__name__
+    with pytest.raises(TypeError, match=rf"^{name}: path must be a str or a pathlib\.Path, got {got}$"):
+        function(network(), path)
+
+
+def test_a_state_dict_is_no_path():
+    with pytest.raises(TypeError, match=r"^load_weights: .* got a mapping; load_torch takes state dicts"):
+        xpnet.load_weights(network(), {"weight": np.ones((2, 3))})
+
+
 def test_a_file_may_be_read_by_those_who_may_read_others(path):
     path.with_name("other").write_bytes(b"")
     xpnet.save_weights(network(), path)

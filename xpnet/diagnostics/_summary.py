@@ -6,7 +6,17 @@ from xpnet._typing import Shape
 from xpnet.diagnostics._live_arrays import LiveArrays
 from xpnet.diagnostics._multiplications import multiplications
 from xpnet.diagnostics._summary_table import table
-from xpnet.layers import Buffer, Frozen, Layer, LayerShapes, Parameter, Sequential, layer_shapes
+from xpnet.layers import (
+    Buffer,
+    Frozen,
+    Layer,
+    LayerShapes,
+    Parameter,
+    Sequential,
+    check_model,
+    check_shape,
+    layer_shapes,
+)
 
 
 @dataclass(frozen=True)
@@ -112,7 +122,9 @@ def summary(model: Layer, input_shape: Sequence[int], *, depth: int | None = Non
 
     Raises
     ------
-    ValueError : `depth` is no positive integer, or what `output_shape` raises for the shape.
+    ValueError : `depth` or a length of `input_shape` is no positive integer, or what `output_shape` raises for the
+        shape.
+    TypeError : `model` is no layer.
 
     Examples
     --------
@@ -132,7 +144,8 @@ def summary(model: Layer, input_shape: Sequence[int], *, depth: int | None = Non
     """
     if depth is not None and (isinstance(depth, bool) or not isinstance(depth, int) or depth < 1):
         raise ValueError(f"summary: depth must be a positive integer or None, got {depth!r}")
-    whole = layer_shapes(model, tuple(input_shape))
+    check_model("summary", model)
+    whole = layer_shapes(model, check_shape("summary", "input_shape", input_shape))
     item = model.backend.item_bytes(model.backend.zeros((1,)))
     rows = _Rows(model, LiveArrays(whole, item))
     listed = (*rows.on_the_path(whole, depth), *rows.beside_the_path())

@@ -65,6 +65,8 @@ class Skip:
 
     def __init__(self, what: str, patterns: str | Iterable[str]) -> None:
         self.what = what
+        if not isinstance(patterns, Iterable):
+            raise TypeError(f"{what}: skip must be a name or several, got {patterns!r}")
         self.patterns = (patterns,) if isinstance(patterns, str) else tuple(patterns)
         for pattern in self.patterns:
             if not isinstance(pattern, str):

@@ -1,17 +1,16 @@
 import os
 from collections.abc import Sequence
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from xpnet._typing import Shape
 from xpnet.backend import get_backend
 from xpnet.interchange import _onnx_operators, _onnx_windows  # noqa: F401 - they register xpnet's layers
 from xpnet.interchange._onnx_file import encode
 from xpnet.interchange._onnx_graph import INPUT, OnnxGraph, OnnxValue, add_layer
-from xpnet.layers import Layer, check_count
+from xpnet.interchange._paths import target
+from xpnet.layers import Layer, check_model, check_shape
 
 
 def to_onnx(
@@ -40,8 +39,9 @@ def to_onnx(
     ------
     ImportError : `onnx` is not installed.
     ValueError : a shape that the model does not take, or a model too large for one file (2 GiB).
-    TypeError : a layer of the user's own without operators (see `register_onnx`), or parameters of other types.
-    OSError : the file cannot be written.
+    TypeError : a layer of the user's own without operators (see `register_onnx`), or parameters of other types; no
+        model, or no path.
+    OSError : the file cannot be written; there is no such folder, or the path is one.
 
     Examples
     --------
@@ -57,10 +57,9 @@ def to_onnx(
     ----------
     https://onnx.ai/onnx/operators, opset 20.
     """
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"to_onnx: there is no folder {path.parent}")
-    graph, x = OnnxGraph(model, _dtype(model)), _input(input_shape, channels_first)
+    check_model("to_onnx", model)
+    x, path = _input(input_shape, channels_first), target("to_onnx", path)
+    graph = OnnxGraph(model, _dtype(model))
     model.output_shape(x.shape)
     y = add_layer(model, x, graph)
     y = graph.channels_first(y) if channels_first and not y.image else graph.channels_last(y)
@@ -80,11 +79,11 @@ def to_onnx(
 
 
 def _input(input_shape: Sequence[int], channels_first: bool) -> OnnxValue:
-    if not isinstance(input_shape, Sequence) or len(input_shape) < 2:
+    shape = check_shape("to_onnx", "input_shape", input_shape)
+    if len(shape) < 2:
         raise ValueError(
-            f"to_onnx: expected input_shape (n, …, channels) of a batch, with at least 2 axes, got {input_shape}"
+            f"to_onnx: expected input_shape (n, …, channels) of a batch, with at least 2 axes, got {shape}"
         )
-    shape: Shape = tuple(check_count("to_onnx", "each length of input_shape", length) for length in input_shape)
     return OnnxValue(INPUT, shape, channels_first=channels_first and len(shape) > 2)
 
 

@@ -255,5 +255,11 @@ def register_onnx(function: _Adds) -> _Adds:
     ... def add_scale(layer: Scale, x: OnnxValue, graph: OnnxGraph) -> OnnxValue:
     ...     return graph.node("Mul", graph.channels_last(x), graph.weight(layer.weight))
     """
-    add_layer.register(function)
+    try:
+        add_layer.register(function)
+    except TypeError as error:
+        raise TypeError(
+            "register_onnx: expected a function whose first parameter is annotated with a layer class, as in "
+            f"add(layer: Scale, x, graph); got {function!r}"
+        ) from error
     return function

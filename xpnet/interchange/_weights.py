@@ -1,6 +1,5 @@
 from collections.abc import Iterable, Mapping
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,9 +7,10 @@ import numpy as np
 from xpnet.backend import HostArray, backend_of, find_backend
 from xpnet.interchange._loading import LoadReport, load
 from xpnet.interchange._matching import Tensor, counts_beside, layout_of, named_tensors, torch_shape
+from xpnet.interchange._paths import path_of, target
 from xpnet.interchange._safetensors import Stored, Written, open_safetensors, write_safetensors
-from xpnet.interchange._text import shown
-from xpnet.layers import Layer
+from xpnet.interchange._text import cut, shown
+from xpnet.layers import Layer, check_model
 
 
 def save_weights(model: Layer, path: str | PathLike[str]) -> None:
@@ -27,7 +27,8 @@ def save_weights(model: Layer, path: str | PathLike[str]) -> None:
 
     Raises
     ------
-    OSError : the file cannot be written.
+    OSError : the file cannot be written; there is no such folder, or the path is one.
+    TypeError : no model, or no path.
 
     Examples
     --------
@@ -43,10 +44,8 @@ def save_weights(model: Layer, path: str | PathLike[str]) -> None:
     ----------
     https://huggingface.co/docs/safetensors
     """
-    _check_model("save_weights", model)
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"save_weights: there is no folder {path.parent}")
+    check_model("save_weights", model)
+    path = target("save_weights", path)
     tensors = named_tensors(model)
     arrays = {name: _written(tensor) for name, tensor in tensors.items()}
     arrays |= {name: Written((), "int64", lambda: np.zeros((), np.int64)) for name in sorted(counts_beside(tensors))}
@@ -90,6 +89,7 @@ def load_weights(
     Raises
     ------
     FileNotFoundError : there is no such file.
+    TypeError : no model, no path, or no names to skip.
     ValueError : the file is no whole safetensors file; names, shapes or types do not fit; values are not finite;
         something to skip is nowhere. Nothing is changed then.
 
@@ -104,8 +104,10 @@ def load_weights(
     ...     load_weights(xpnet.models.mlp([2, 3, 4]), folder + "/weights.safetensors", skip="2")
     LoadReport: 2 arrays loaded; left as they were: 2.weight, 2.bias; ignored: 2.weight, 2.bias
     """
-    _check_model("load_weights", model)
-    path = Path(path)
+    check_model("load_weights", model)
+    if isinstance(path, Mapping):
+        raise TypeError("load_weights: expected the path of a file, got a mapping; load_torch takes state dicts")
+    path = path_of("load_weights", path)
     if not path.exists():
         raise FileNotFoundError(f"load_weights: there is no file {path}")
     where = f"load_weights: {path}"
@@ -145,17 +147,21 @@ def load_torch(
     >>> load_torch(xpnet.layers.Linear(3, 2), {"weight": np.ones((2, 3)), "bias": np.zeros(2)})
     LoadReport: 2 arrays loaded
     """
-    _check_model("load_torch", model)
+    check_model("load_torch", model)
     if not isinstance(state_dict, Mapping):
         got = type(state_dict).__name__
         raise TypeError(f"load_torch: expected arrays by name, such as module.state_dict(), got {got}")
-    stored = {name: _stored(name, values) for name, values in state_dict.items()}
+    inside = [repr(shown(str(name))) for name, values in state_dict.items() if isinstance(values, Mapping)]
+    hint = f"; if a state dict is inside, pass it alone: mappings are at {', '.join(cut(inside))}" if inside else ""
+    stored = {name: _stored(name, values, hint) for name, values in state_dict.items()}
     return load("load_torch", model, stored, strict=strict, skip=skip, allow_nonfinite=allow_nonfinite)
 
 
-def _stored(name: Any, values: Any) -> Stored:
+def _stored(name: Any, values: Any, hint: str) -> Stored:
     if not (isinstance(name, str) and hasattr(values, "shape") and hasattr(values, "dtype")):
-        raise TypeError(f"load_torch: expected arrays by name, but {shown(str(name))} is a {type(values).__name__}")
+        raise TypeError(
+            f"load_torch: expected arrays by name, but {shown(str(name))} is a {type(values).__name__}{hint}"
+        )
     dtype = str(values.dtype).rpartition(".")[2]
     is_float = dtype in ("float64", "float32", "float16", "bfloat16")
 
@@ -175,8 +181,3 @@ def _to_host(values: Any, dtype: str) -> HostArray:
         raise ValueError("some of its values are masked")
     origin = find_backend(type(values))
     return np.asarray(values) if origin is None else origin.to_host(values)
-
-
-def _check_model(what: str, model: Any) -> None:
-    if not isinstance(model, Layer):
-        raise TypeError(f"{what}: the model must be a layer, got {type(model).__name__}")

@@ -16,7 +16,7 @@ from xpnet.layers._activations import (
     Tanh,
 )
 from xpnet.layers._averages import AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d, GlobalAvgPool
-from xpnet.layers._checks import check_count
+from xpnet.layers._checks import check_count, check_model, check_shape
 from xpnet.layers._containers import Concat, Frozen, Residual, Sequential
 from xpnet.layers._conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from xpnet.layers._convolution import Conv1d, Conv2d, Conv3d
@@ -82,7 +82,9 @@ __all__ = [
     "Tanh",
     "TorchLayout",
     "check_count",
+    "check_model",
     "check_names_and_shapes",
+    "check_shape",
     "layer_shapes",
     "located",
     "new_parameter",

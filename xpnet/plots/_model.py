@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from xpnet.layers import Layer, layer_shapes
+from xpnet.layers import Layer, check_model, check_shape, layer_shapes
 from xpnet.plots._blocks import KINDS, Band, Block, Branches, Chain, Repeat, Skip, blocks
 from xpnet.plots._layout import Pen, Picture, label_width
 from xpnet.plots._panels import panels_for
@@ -50,8 +50,8 @@ def model(model: Layer, input_shape: Sequence[int], *, axes: Axes | None = None)
 
     Raises
     ------
-    TypeError : `axes` are no matplotlib Axes.
-    ValueError : what the model's `output_shape` raises.
+    TypeError : `axes` are no matplotlib Axes, or `model` is no layer.
+    ValueError : a length of `input_shape` is no positive integer, or what the model's `output_shape` raises.
 
     Examples
     --------
@@ -61,7 +61,8 @@ def model(model: Layer, input_shape: Sequence[int], *, axes: Axes | None = None)
     >>> [text.get_text() for text in panel.texts]
     ['input', '784', 'Linear, 100', 'ReLU', '100', 'Linear, 10', '10']
     """
-    whole = layer_shapes(model, tuple(input_shape))
+    check_model("plots.model", model)
+    whole = layer_shapes(model, check_shape("plots.model", "input_shape", input_shape))
     source = Block((Band("input", "input", ""),), whole.input_shape)
     chain = Chain((source, *blocks(whole).items))
     drawn = [*_blocks_of(chain)]
