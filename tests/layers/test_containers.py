@@ -247,6 +247,34 @@ def test_a_layer_of_the_users_is_a_layer_like_others(backend):
     assert all(parameter.grad is not None for parameter in model.parameters().values())
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: L.Sequential(body=L.Linear(3, 3), fc=L.Linear(3, 2)),
+        lambda: L.Residual(L.Linear(3, 3)),
+        lambda: L.Concat(fc=L.Linear(3, 3)),
+        lambda: L.Frozen(L.Linear(3, 3)),
+    ],
+)
+def test_a_child_that_is_set_would_do_nothing_and_is_refused(make):
+    model = make()
+    before = repr(model)
+    message = (
+        rf"^{type(model).__name__}: the layers .* are fixed; .*Sequential\(\*\*{{\*\*model.members\(\), 'fc': layer}}"
+    )
+    with pytest.raises(AttributeError, match=message):
+        model.fc = L.Linear(3, 4)
+    assert repr(model) == before
+
+
+def test_another_last_layer_makes_a_new_model_of_the_same_layers():
+    model = L.Sequential(body=L.Linear(3, 3), fc=L.Linear(3, 2))
+    other = L.Sequential(**{**model.members(), "fc": L.Linear(3, 4)})
+    assert other["body"] is model["body"]
+    assert list(other.parameters()) == list(model.parameters())
+    assert other.output_shape((5, 3)) == (5, 4)
+
+
 def test_a_slice_is_a_model_of_the_same_layers(backend):
     model = L.Sequential(L.Linear(3, 4), L.ReLU(), L.Linear(4, 2))
     body = model[:-1]

@@ -49,9 +49,26 @@ def _side_by_side(children: Mapping[str, Layer], x: Array, training: bool) -> tu
     return [value for value, _ in pairs], [pull for _, pull in pairs]
 
 
+class _Container(Layer):
+    """A layer whose children are those it was made of."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Layer):  # in PyTorch it would take the place of a child, here it would do nothing
+            kind = type(self).__name__
+            raise AttributeError(
+                f"{kind}: the layers of a {kind} are fixed; instead of setting .{name}, make a new one, such as "
+                f"Sequential(**{{**model.members(), {name!r}: layer}})"
+            )
+        super().__setattr__(name, value)
+
+
 @final
-class Sequential(Layer):
+class Sequential(_Container):
     """Layers one after the other.
+
+    Its layers are fixed. A model with another last layer is a new one of the same layers, here with the same names:
+
+        Sequential(**{**model.members(), "fc": Linear(512, 4)})
 
     Parameters
     ----------
@@ -132,7 +149,7 @@ class Sequential(Layer):
 
 
 @final
-class Residual(Layer):
+class Residual(_Container):
     """y = body(x) + shortcut(x): the layers learn what to add to their input.
 
     Parameters
@@ -215,7 +232,7 @@ class _ResidualReLU(Layer):
 
 
 @final
-class Concat(Layer):
+class Concat(_Container):
     """Branches side by side on the same input, their outputs joined on the last axis.
 
     Parameters
@@ -275,7 +292,7 @@ class Concat(Layer):
 
 
 @final
-class Frozen(Layer):
+class Frozen(_Container):
     """A layer that is not trained: it runs in inference mode, and optimizers do not see its parameters.
 
     Its state is saved and loaded as if it were not frozen, under the same paths. Gradients pass through it to what

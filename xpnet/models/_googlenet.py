@@ -77,14 +77,26 @@ class GoogLeNet(Layer):
     """
 
     def __init__(self, main: Sequential, aux1: Sequential, aux2: Sequential) -> None:
-        self.main, self.aux1, self.aux2 = main, aux1, aux2
+        self._parts = {"": main, "aux1": aux1, "aux2": aux2}
         names = list(main.members())
         first, second = (names.index(name) + 1 for name in ("inception4a", "inception4d"))
         self._lower, self._middle, self._upper = main[:first], main[first:second], main[second:]
         self._heads = Sequential(aux1=aux1), Sequential(aux2=aux2)  # an error names the head
 
+    @property
+    def main(self) -> Sequential:
+        return self._parts[""]
+
+    @property
+    def aux1(self) -> Sequential:
+        return self._parts["aux1"]
+
+    @property
+    def aux2(self) -> Sequential:
+        return self._parts["aux2"]
+
     def members(self) -> dict[str, Layer]:
-        return {"": self.main, "aux1": self.aux1, "aux2": self.aux2}
+        return dict(self._parts)
 
     def __repr__(self) -> str:
         parts = {"main": self.main, "aux1": self.aux1, "aux2": self.aux2}
