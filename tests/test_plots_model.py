@@ -259,6 +259,12 @@ def test_given_axes_are_used_with_smaller_text_and_the_rest_is_left_alone(pyplot
     assert pyplot.get_fignums() == [figure.number]
 
 
+def test_the_members_of_an_ensemble_are_branches() -> None:
+    panel = plots.model(models.Ensemble([models.mlp([4, 8, 3]), models.mlp([4, 3])]), (5, 4))
+    found = labels(panel)
+    assert [found.count(each) for each in ("Linear, 8", "Linear, 3", "mean of probabilities")] == [1, 2, 1]
+
+
 def test_errors() -> None:
     with pytest.raises(ValueError, match=r"^layer '0': Linear\(784, 10\): expected 784 features .*, got 5"):
         plots.model(models.mlp([784, 10]), (32, 5))

@@ -10,6 +10,7 @@ from typing import TypeAlias
 from xpnet import layers as L
 from xpnet._typing import Shape
 from xpnet.layers import LayerShapes
+from xpnet.models import Ensemble
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,11 @@ class Skip:
 
 @dataclass(frozen=True)
 class Branches:
-    """Chains side by side, joined on the last axis."""
+    """Chains side by side, and what is made of their results."""
 
     chains: tuple[Chain, ...]
     shape: Shape
+    joined: str
 
 
 @dataclass(frozen=True)
@@ -151,13 +153,19 @@ def _items(here: LayerShapes, frozen: bool) -> Iterator[Item]:
         body, shortcut = (_chain([*_items(branch, frozen)]) for branch in here.inside)
         yield Skip(body, shortcut, here.output_shape)
     elif isinstance(layer, L.Concat):
-        yield Branches(tuple(_chain([*_items(branch, frozen)]) for branch in here.inside), here.output_shape)
+        yield _branches(here, frozen, "concat")
+    elif isinstance(layer, Ensemble):
+        yield _branches(here, frozen, "mean of probabilities")
     elif _is_chain(here):
         below = [_stacked([*_items(each, frozen)]) for each in here.inside]
         yield from _folded(below)
     else:
         joins = kind(layer) in ("normalization", "activation") or isinstance(layer, L.Dropout)
         yield Block((Band(label(layer), kind(layer), repr(layer), joins),), here.output_shape, frozen)
+
+
+def _branches(here: LayerShapes, frozen: bool, joined: str) -> Branches:
+    return Branches(tuple(_chain([*_items(branch, frozen)]) for branch in here.inside), here.output_shape, joined)
 
 
 def _is_chain(here: LayerShapes) -> bool:

@@ -176,6 +176,7 @@ class _BranchesPart:
     forked = True
 
     def __init__(self, item: Branches, width: float) -> None:
+        self.joined = item.joined
         self.chains = [ChainPart(chain, width) for chain in item.chains]
         self.width = sum(chain.left + chain.right for chain in self.chains) + _APART * (len(self.chains) - 1)
         self.left = self.width / 2
@@ -193,7 +194,7 @@ class _BranchesPart:
             else:
                 pen.arrow((x, y), (own, y), (own, foot))
             left = own + chain.right + _APART
-        pen.box(x, foot, self.width, _BAND, "concat", pen.colors["other"], "join")
+        pen.box(x, foot, self.width, _BAND, self.joined, pen.colors["other"], "join")
 
 
 class _RepeatPart:

@@ -33,8 +33,9 @@ def model(model: Layer, input_shape: Sequence[int], *, axes: Axes | None = None)
     """Draw a network as a graph of blocks, each layer with the shape it gives; nothing is run.
 
     A layer that normalizes, activates or drops is drawn in one block with the layer before it. `Residual` is a body
-    with a line past it and a sum, `Concat` branches that are joined, and what comes several times running is drawn
-    once, in a frame. Layers of one's own are blocks, or chains where their `output_shape` goes from layer to layer.
+    with a line past it and a sum, `Concat` and `Ensemble` are branches that are joined, and what comes several times
+    running is drawn once, in a frame. Layers of one's own are blocks, or chains where their `output_shape` goes from
+    layer to layer.
     A dashed edge means `Frozen`, "/2" a stride of 2. High networks go on in a second column, and so on. Layers that
     `output_shape` does not ask, such as heads that only training runs, are not drawn.
 
