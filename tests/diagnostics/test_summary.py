@@ -193,6 +193,20 @@ def test_a_layer_with_parameters_beside_those_inside_it(depth):
     assert rows == ([("0", "Scaled (1 layer)", 15, None)] if depth else apart)
 
 
+def test_heads_of_a_layer_inside_have_rows_of_their_own_paths():
+    model = L.Sequential(net=models.googlenet(2), last=L.Linear(2, 2))
+    found = summary(model, (1, 32, 32, 3))
+    assert [(row.path, row.kind) for row in found.rows[-3:]] == [
+        ("last", "Linear(2, 2)"),
+        ("net.aux1", "Sequential"),
+        ("net.aux2", "Sequential"),
+    ]
+    assert sum(row.parameters for row in found.rows) == found.parameters
+    folded = summary(model, (1, 32, 32, 3), depth=1)
+    assert [row.path for row in folded.rows] == ["net", "last"]
+    assert sum(row.parameters for row in folded.rows) == found.parameters
+
+
 def test_heads_beside_the_path_have_a_row_and_count():
     found = summary(WithHead(), (5, 3))
     assert [row.path for row in found.rows] == ["main.0", "main.1", "head"]

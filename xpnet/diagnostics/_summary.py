@@ -1,3 +1,4 @@
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -221,14 +222,25 @@ class _Rows:
         return sum(map(_size, new)), sum(_size(each) for each in new if id(each) not in self._trained)
 
     def beside_the_path(self) -> Iterator[LayerSummary]:
-        """A row for each parameter that no row has counted, by the first level of paths that tells them apart."""
-        left = {path: each for path, each in self.model.tensors().items() if isinstance(each, Parameter)}
-        left = {path: each for path, each in left.items() if id(each) not in self._first}
-        for name in dict.fromkeys(path.partition(".")[0] for path in left):
-            here = [each for path, each in left.items() if path.partition(".")[0] == name]
+        """Rows for the parameters that no row has counted, by the highest layers that have no others."""
+        everything = {path: each for path, each in self.model.tensors().items() if isinstance(each, Parameter)}
+        counted = {above for path, each in everything.items() if id(each) in self._first for above in _above(path)}
+        groups: dict[str, list[Parameter]] = {}
+        for path, each in everything.items():
+            if id(each) not in self._first:
+                groups.setdefault(next((above for above in _above(path) if above not in counted), path), []).append(
+                    each
+                )
+        layers = self.model.layers()
+        for name, here in groups.items():
             frozen = sum(_size(each) for each in here if id(each) not in self._trained)
-            kind = type(self.model.members().get(name)).__name__ if name in self.model.members() else ""
+            kind = type(layers[name]).__name__ if name in layers else ""
             yield LayerSummary(name, kind, (), (), sum(map(_size, here)), frozen, 0, 0, 0, "not on this path")
+
+
+def _above(path: str) -> Iterator[str]:
+    """`a`, `a.b` and `a.b.c` of a.b.c."""
+    return itertools.accumulate(path.split("."), "{}.{}".format)
 
 
 def _sum(counts: list[int | None]) -> int | None:
