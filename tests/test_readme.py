@@ -3,7 +3,9 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import xpnet
 
@@ -43,3 +45,15 @@ def test_the_loop_does_what_fit_does(monkeypatch, tmp_path):
     written_out = run(before_fit + "\n" + LOOP, monkeypatch, tmp_path)
     x, _ = fitted["test"]
     assert (xpnet.predict(written_out["model"], x) == xpnet.predict(fitted["model"], x)).all()
+
+
+def test_weights_of_imagenet_are_loaded_and_go_on(monkeypatch, tmp_path):
+    pytest.importorskip("onnx")
+    code = re.search(r"```python\n(from PIL.*?)```", README, flags=re.DOTALL).group(1)
+    xpnet.save_weights(xpnet.models.resnet50(), tmp_path / "resnet50.safetensors")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 260, 3), np.uint8)).save(tmp_path / "cat.jpg")
+    found = run(code, monkeypatch, tmp_path, {"xpnet": xpnet})
+    own, model = found["own"].state(), found["model"].state()
+    assert (own["layer1.0.conv1.weight"] == model["layer1.0.conv1.weight"]).all()
+    assert own["fc.weight"].shape == (2048, 10)
+    assert (tmp_path / "resnet50.onnx").stat().st_size > 100_000_000
