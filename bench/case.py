@@ -58,7 +58,7 @@ def _draw(layer: Layer, random: np.random.Generator) -> dict[str, Floats]:
         case BatchNorm():
             shape = (layer.features,)
             variance = random.uniform(0.5, 1.5, shape).astype(np.float32)
-            trained = {"weight": normal(shape, 0.1, 1.0), "bias": normal(shape, 0.1)}
+            trained = {"weight": normal(shape, 0.1 * layer.scale, layer.scale), "bias": normal(shape, 0.1)}
             return trained | {"running_mean": normal(shape, 0.1), "running_var": variance}
         case _:
             return {}

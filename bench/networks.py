@@ -32,9 +32,10 @@ class Conv:
 
 @dataclass(frozen=True)
 class BatchNorm:
-    """Batch normalization by channel."""
+    """Batch normalization by channel; `scale` is about what its weights are."""
 
     features: int
+    scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -210,7 +211,7 @@ def _bottleneck(inputs: int, channels: int, stride: int) -> Residual:
         BatchNorm(channels),
         ReLU(),
         Conv(channels, outputs, 1, bias=False),
-        BatchNorm(outputs),
+        BatchNorm(outputs, scale=0.2),  # near zero, as is usual: sixteen blocks in full would blow up rounding errors
     )
     shortcut = (Conv(inputs, outputs, 1, stride, bias=False), BatchNorm(outputs)) if inputs != outputs else ()
     return Residual(body, shortcut)

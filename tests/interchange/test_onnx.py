@@ -201,6 +201,8 @@ def assert_runs_alike(model, shape, path, channels_first=False, tolerance=1e-5):
 @pytest.fixture
 def path(tmp_path):
     """Where to write; what was written is removed, for pytest keeps the folders of three runs."""
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
     path = tmp_path / "model.onnx"
     yield path
     path.unlink(missing_ok=True)
