@@ -15,6 +15,7 @@ from xpnet.models import _senet
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
+load_file, save_file = (getattr(pytest.importorskip("safetensors.torch"), name) for name in ("load_file", "save_file"))
 
 
 class Block(nn.Module):
@@ -297,6 +298,29 @@ def fill(model):
         elif path.endswith("weight"):
             draw = 1.0 + 0.1 * draw
         tensor.data[...] = np.abs(draw) + 0.5 if path.endswith("running_var") else draw
+
+
+FILES = {name: (make, make_torch) for name, (make, make_torch, _) in SMALL.items()} | {
+    "resnet18": (lambda: models.resnet18(5), lambda: torch_resnet(basic, 1, (2, 2, 2, 2), 5)),
+    "resnet50": (lambda: models.resnet50(5), lambda: torch_resnet(bottleneck, 4, (3, 4, 6, 3), 5)),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_load_strictly_in_pytorch_and_back_bit_for_bit(name, undrawn, tmp_path):
+    make, make_torch = FILES[name]
+    with undrawn():
+        model, again = make(), make()
+    fill(model)
+    xpnet.save_weights(model, tmp_path / "ours.safetensors")
+    module = make_torch()
+    module.load_state_dict(load_file(tmp_path / "ours.safetensors"), strict=True)
+    save_file(module.state_dict(), tmp_path / "theirs.safetensors")
+    report = xpnet.load_weights(again, tmp_path / "theirs.safetensors")
+    assert not report.left
+    assert not report.ignored
+    for path, values in again.state().items():
+        np.testing.assert_array_equal(values, model.tensors()[path].data, err_msg=path)
 
 
 @pytest.mark.parametrize("name", SMALL)
