@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 from xpnet._typing import Shape
 from xpnet.backend import Windows
@@ -35,9 +35,9 @@ def sizes(function: str, name: str, value: Sizes, axes: int, *, least: int = 1) 
     return tuple(operator.index(v) for v in values)
 
 
-def _is_count(value: object, least: int) -> bool:
+def _is_count(value: Any, least: int) -> bool:
     try:
-        return not isinstance(value, bool) and operator.index(value) >= least  # type: ignore[arg-type]
+        return not isinstance(value, bool) and operator.index(value) >= least
     except TypeError:
         return False
 

@@ -1,4 +1,3 @@
-import os
 from collections.abc import Sequence
 from os import PathLike
 from typing import Any
@@ -7,9 +6,10 @@ import numpy as np
 
 from xpnet.backend import get_backend
 from xpnet.interchange import _onnx_operators, _onnx_windows  # noqa: F401 - they register xpnet's layers
-from xpnet.interchange._onnx_file import encode
+from xpnet.interchange._onnx_file import onnx_file
 from xpnet.interchange._onnx_graph import INPUT, OnnxGraph, OnnxValue, add_layer
 from xpnet.interchange._paths import target
+from xpnet.interchange._replacing import replacing
 from xpnet.layers import Layer, check_model, check_shape
 
 
@@ -66,16 +66,11 @@ def to_onnx(
     if y.name == x.name:
         y = graph.node("Identity", y)
     try:
-        pieces = encode(graph, x, y)
+        written = onnx_file(graph, x, y)
     except ImportError as error:
         raise ImportError("to_onnx needs onnx: pip install 'xpnet[onnx]'") from error
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.writelines(pieces)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as file:
+        file.write(written)
 
 
 def _input(input_shape: Sequence[int], channels_first: bool) -> OnnxValue:

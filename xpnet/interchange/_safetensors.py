@@ -2,10 +2,10 @@ import json
 import math
 import os
 import stat
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO, TypeGuard, final
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from xpnet._typing import Shape
 from xpnet.backend import HostArray
+from xpnet.interchange._replacing import replacing
 from xpnet.interchange._text import counted, shown, shown_shape
 
 _SIZES = {
@@ -88,7 +89,7 @@ def open_safetensors(path: Path, where: str) -> Iterator[dict[str, Stored]]:
         }
 
 
-def _header(file: BinaryIO, where: str) -> tuple[dict[str, Any], int]:
+def _header(file: BufferedReader, where: str) -> tuple[dict[str, Any], int]:
     """The header, and the number of the first byte of data."""
     size = os.fstat(file.fileno()).st_size
     if size < 10:
@@ -186,11 +187,13 @@ def _counts(values: Any) -> TypeGuard[list[int]]:
     return isinstance(values, list) and all(type(value) is int and 0 <= value < 2**63 for value in values)
 
 
-def _reader(file: BinaryIO, name: str, shape: Shape, dtype: str, start: int, where: str) -> Callable[[str], HostArray]:
+def _reader(
+    file: BufferedReader, name: str, shape: Shape, dtype: str, start: int, where: str
+) -> Callable[[str], HostArray]:
     def read(wanted: str) -> HostArray:
         raw = np.empty(math.prod(shape), _READABLE[dtype])
         file.seek(start)
-        received = file.readinto(raw.view(np.uint8))  # type: ignore[attr-defined]
+        received = file.readinto(raw.view(np.uint8).data)
         if received != raw.nbytes:
             raise ValueError(f"{where}: {shown(name)} was cut after {received} of {counted(raw.nbytes, 'byte')}")
         values = (raw.astype("<u4") << 16).view("<f4") if dtype == "BF16" else raw
@@ -213,21 +216,14 @@ class Written:
 
 
 def write_safetensors(path: Path, arrays: Mapping[str, Written]) -> None:
-    """Writes a file under another name, forces it to the disk, and moves it over the older one: whole or not at all.
+    """Writes a file, whole or not at all.
 
     Raises
     ------
     OSError : it cannot be written; an older file stays as it was.
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.part")
-    try:
-        with open(part, "wb") as file:
-            _write(file, arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as file:
+        _write(file, arrays)
 
 
 def _write(file: BinaryIO, arrays: Mapping[str, Written]) -> None:
