@@ -25,7 +25,10 @@ from xpnet import (
 )
 from xpnet.backend import (
     BackendUnavailableError,
+    Captured,
+    CaptureWarning,
     available_backends,
+    capture,
     get_backend,
     register_backend,
     seed,
@@ -41,10 +44,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BackendUnavailableError",
+    "CaptureWarning",
+    "Captured",
     "History",
     "NonFiniteError",
     "__version__",
     "available_backends",
+    "capture",
     "data",
     "diagnostics",
     "evaluate",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias, final
 
 from xpnet._typing import Array, Pullback
-from xpnet.backend import array_namespace, elementwise, sum_of_squares
+from xpnet.backend import array_namespace, depends_on, elementwise, sum_of_squares
 
 Penalty: TypeAlias = Callable[[Array], tuple[Array, Pullback]]
 
@@ -53,6 +53,7 @@ class L1:
     def __call__(self, weights: Array) -> tuple[Array, Pullback]:
         """The value of (n,) weights, and the pullback that returns its gradient."""
         xp = array_namespace(weights)
+        depends_on(lambda: self.strength)
         value = self.strength * xp.sum(xp.abs(weights))
         return value, lambda: _signs(weights, self.strength)
 
@@ -91,6 +92,7 @@ class L2:
 
     def __call__(self, weights: Array) -> tuple[Array, Pullback]:
         """The value of (n,) weights, and the pullback that returns its gradient."""
+        depends_on(lambda: self.strength)
         value = 0.5 * self.strength * sum_of_squares(weights)
         return value, lambda: self.strength * weights
 

@@ -4,6 +4,7 @@ Everything else computes with what it gets: `xp = array_namespace(x)`.
 """
 
 from xpnet.backend._backend import Backend
+from xpnet.backend._capture import Captured, CaptureUnavailableError, CaptureWarning, Graph, Recorder, capture
 from xpnet.backend._choice import available_backends, get_backend, register_backend, set_backend, use_backend
 from xpnet.backend._cupy import CuPy
 from xpnet.backend._elementwise import elementwise
@@ -22,6 +23,7 @@ from xpnet.backend._random import (
     scramble,
     seed,
 )
+from xpnet.backend._recording import Recording, depends_on, on_host, recording
 from xpnet.backend._registry import (
     BackendUnavailableError,
     array_namespace,
@@ -49,17 +51,25 @@ register_backend("array_api_strict", "array_api_strict")
 __all__ = [
     "Backend",
     "BackendUnavailableError",
+    "CaptureUnavailableError",
+    "CaptureWarning",
+    "Captured",
     "Generator",
+    "Graph",
     "HostArray",
     "Key",
+    "Recorder",
+    "Recording",
     "Windows",
     "array_namespace",
     "available_backends",
     "backend_of",
+    "capture",
     "checked_seed",
     "column_sum",
     "compiled_loops",
     "current_seed",
+    "depends_on",
     "draw",
     "elementwise",
     "find_backend",
@@ -69,9 +79,11 @@ __all__ = [
     "known_backends",
     "matmul",
     "next_key",
+    "on_host",
     "open_backend",
     "random_key",
     "readable",
+    "recording",
     "register_backend",
     "row_max",
     "row_sum",

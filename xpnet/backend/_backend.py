@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import array_api_compat
 import numpy as np
@@ -12,6 +12,9 @@ from xpnet.backend._elementwise import Body, fresh
 from xpnet.backend._random import scramble
 from xpnet.backend._registry import find_backend, open_backend
 from xpnet.backend._winograd_seams import WinogradSeams
+
+if TYPE_CHECKING:
+    from xpnet.backend._capture import Recorder
 
 DTYPES = ("float32", "float64")
 _PIECE = 2**30
@@ -242,6 +245,15 @@ class Backend(WinogradSeams):
     def readable(self, x: Array) -> bool:
         """Whether the host can read `x` without waiting for a device."""
         return True
+
+    def recorder(self) -> "Recorder | None":
+        """What records steps for `capture` on the device; None where operations run as they are called.
+
+        Raises
+        ------
+        CaptureUnavailableError : there could be one, but not on this machine.
+        """
+        return None
 
     def quiet(self) -> AbstractContextManager[Any]:
         """A context without warnings of overflow: for code that looks for infinities and NaN itself."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from xpnet._typing import Array
 from xpnet.backend._backend import Backend
+from xpnet.backend._cupy_graph import CudaRecorder
 from xpnet.backend._elementwise import Body, fresh
 from xpnet.backend._registry import BackendUnavailableError
 from xpnet.backend._windows import Windows
@@ -102,6 +103,10 @@ class CuPy(Backend):
 
     def readable(self, x: Array) -> bool:
         return False
+
+    def recorder(self) -> CudaRecorder:
+        with self._here():
+            return CudaRecorder(self._cupy, self._kept)
 
     def synchronize(self) -> None:
         with self._here():

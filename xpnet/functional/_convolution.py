@@ -1,9 +1,9 @@
 from typing import TypedDict, Unpack
 
 from xpnet._typing import Array, Pullback
-from xpnet.backend import Backend, backend_of
+from xpnet.backend import Backend, backend_of, depends_on
 from xpnet.functional import _direct, _winograd
-from xpnet.functional._algorithm import by_winograd
+from xpnet.functional._algorithm import by_winograd, get_convolution
 from xpnet.functional._checks import check_floats, check_gradient, into
 from xpnet.functional.shapes import Padding, Sizes, check_groups, conv_windows, transposed_windows
 
@@ -106,6 +106,7 @@ def _conv(
     _check_bias(function, bias, outputs)
     inputs *= check_groups(function, groups, outputs=outputs)
     windows = conv_windows(function, x.shape, inputs, tuple(kernel), stride, padding, dilation)
+    depends_on(get_convolution)
     winograd = by_winograd(windows, x.shape[0], inputs, outputs, groups, backend.item_bytes(x))
     if winograd:
         y = _winograd.correlate(backend, x, weight, windows, bias)

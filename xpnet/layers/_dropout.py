@@ -2,7 +2,7 @@ from typing import Any, final
 
 from xpnet import functional as F
 from xpnet._typing import Array, Pullback, Shape
-from xpnet.backend import backend_of, next_key, random_key
+from xpnet.backend import backend_of, depends_on, next_key, random_key
 from xpnet.functional import check_rate
 from xpnet.layers._layer import Layer
 
@@ -56,6 +56,7 @@ class Dropout(Layer):
     def forward(self, x: Array, *, training: bool = True) -> tuple[Array, Pullback]:
         y, pull = x, _identity
         if training and self.rate > 0.0:
+            depends_on(lambda: (self.rate, self.key))
             y, pull = F.dropout(x, self.rate, self.key, self._steps(x), by_channel=self.by_channel)
 
         def pullback(dy: Array, *, input_gradient: bool = False) -> Array | None:

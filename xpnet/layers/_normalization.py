@@ -4,7 +4,7 @@ from typing import Any, final
 
 from xpnet import functional as F
 from xpnet._typing import Array, Pullback, Shape
-from xpnet.backend import array_namespace, elementwise, get_backend
+from xpnet.backend import array_namespace, depends_on, elementwise, get_backend
 from xpnet.functional import check_eps
 from xpnet.initializers import zeros
 from xpnet.layers._checks import check_count
@@ -89,6 +89,7 @@ class BatchNorm(Layer):
         if training:
             y, pull, statistics = function(x, weight.data, bias.data, eps=self.eps)
             n = math.prod(x.shape[:-1])
+            depends_on(lambda: (self.momentum, self.eps))
             _track(mean, variance, *statistics, self.momentum, n / (n - 1))
         else:
             y, pull = function(x, weight.data, bias.data, mean, variance, eps=self.eps)

@@ -1,9 +1,10 @@
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, final
 
 from xpnet._typing import Array
-from xpnet.backend import array_namespace, backend_of, draw, get_backend
+from xpnet.backend import array_namespace, backend_of, draw, get_backend, recording
 from xpnet.initializers import Initializer
 from xpnet.layers._layout import SAME_LAYOUT, TorchLayout
 
@@ -103,6 +104,8 @@ class Parameter:
             self._grad += gradient
         elif gradient is not place:
             place[...] = gradient
+        if (recorded := recording()) is not None:
+            recorded.undo.append(functools.partial(setattr, self, "stale", self.stale))
         self.stale = False
 
     @contextmanager

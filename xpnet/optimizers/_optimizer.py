@@ -1,11 +1,11 @@
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from numbers import Real
 from typing import Any
 
 from xpnet._typing import Array
-from xpnet.backend import current_seed, elementwise, readable, sum_of_squares, to_host
+from xpnet.backend import current_seed, depends_on, elementwise, on_host, readable, sum_of_squares, to_host
 from xpnet.layers import FlatStore, Layer, check_names_and_shapes
 from xpnet.schedules import Schedule
 
@@ -158,9 +158,9 @@ class Optimizer(ABC):
             self.store.mark_stale()
 
     def _step(self, loss: Array | None) -> None:
-        store, rate = self.store, self.current_rate
-        if rate != self._rate_value:
-            self._rate[...] = self._rate_value = rate
+        store = self.store
+        depends_on(self._settings)
+        on_host(self._set_rate)
         squares = sum_of_squares(store.grad)
         if not readable(squares):
             _judge(self._healthy, squares, squares if loss is None else loss)
@@ -171,7 +171,22 @@ class Optimizer(ABC):
         self._decay_weights()
         _advance(store.step, self._time, guard=self._healthy)
         self._update(self._rate, self._time, self._healthy)
+        on_host(self._count)
+
+    def _set_rate(self) -> None:
+        """Writes the rate of the coming step to the device, where it is another one."""
+        rate = self.current_rate
+        if rate != self._rate_value:
+            self._rate[...] = self._rate_value = rate
+
+    def _count(self) -> None:
         self.steps += 1
+
+    def _settings(self) -> Hashable:
+        """The numbers of a step that a user may change, and whether the store still holds the parameters."""
+        numbers = {name: value for name, value in vars(self).items() if value is None or isinstance(value, Real)}
+        own = (item for item in numbers.items() if item[0] != "steps" and not item[0].startswith("_"))
+        return (*own, self.store.intact)
 
     def _decay_weights(self) -> None:
         if self.weight_decay:

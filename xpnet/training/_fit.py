@@ -1,11 +1,11 @@
 import time
-from collections.abc import Iterable, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from typing import Any, final
 
 from tqdm.auto import tqdm
 
-from xpnet._typing import Array
-from xpnet.backend import checked_seed, readable, use_backend
+from xpnet._typing import Array, Shape
+from xpnet.backend import Captured, checked_seed, readable, use_backend
 from xpnet.layers import Layer, check_count
 from xpnet.optimizers import NonFiniteError, Optimizer, seed_masks
 from xpnet.penalties import Penalty
@@ -19,9 +19,11 @@ from xpnet.training._evaluate import (
     as_batches,
     check_metrics,
     evaluate,
-    mean_over_examples,
 )
 from xpnet.training._history import History
+from xpnet.training._ledger import Ledger
+
+CAPTURE = ("auto", "off")
 
 
 def train_step(
@@ -64,6 +66,7 @@ def fit(
     callbacks: Sequence[CallbackLike] = (),
     seed: int = 0,
     log_every: int = 10,
+    capture: str = "auto",
     progress: bool | None = None,
 ) -> History:
     """Trains a model.
@@ -83,6 +86,8 @@ def fit(
     callbacks : `Callback` objects, or functions called with the `Run` after each epoch.
     seed : decides the dropout masks. (Initial weights follow `xpnet.seed`, the order of examples `batches`' seed.)
     log_every : steps between two looks at the loss where looking waits for a GPU, and between updates of the bar.
+    capture : `"auto"` records a step where the device can do that, and starts it as a whole from then on (see
+        `xpnet.capture`), the last, smaller batch of an epoch apart; `"off"` never does.
     progress : whether to show a progress bar; None shows it on a terminal.
 
     Returns
@@ -115,6 +120,8 @@ def fit(
         raise TypeError(f"fit: loss must be a function such as xpnet.losses.squared_error, got {loss!r}")
     if optimizer.store is not model._store:
         raise ValueError("fit: the optimizer was built for another model; build it with this one: Optimizer(model, …)")
+    if capture not in CAPTURE:
+        raise ValueError(f"fit: capture must be one of {', '.join(map(repr, CAPTURE))}, got {capture!r}")
     check_metrics("fit", metrics or {})
     if validation is not None:
         validation = as_batches("fit: validation", validation, 256)
@@ -123,6 +130,15 @@ def fit(
     backend = model.backend
     run = Run(model, optimizer, epochs)
     listeners = [as_callback(callback) for callback in callbacks]
+    names = ("loss", *(metrics or {}), *(() if penalty is None else ("penalty",)))
+    ledger = Ledger(backend, optimizer.store.data, names, log_every)
+
+    def step(x: Array, t: Array) -> None:
+        value, y, cost = train_step(model, x, t, loss=loss, optimizer=optimizer, penalty=penalty)
+        shown = [metric(y, t) for metric in (metrics or {}).values()]
+        ledger.note(value, *shown, *(() if cost is None else (cost,)))
+
+    steps = _Steps(step, capture)
     with use_backend(backend), backend.quiet():
         for listener in listeners:
             listener.on_start(run)
@@ -133,7 +149,7 @@ def fit(
                 hidden = None if progress is None else not progress
                 total = len(batches) if isinstance(batches, Sized) else None
                 with tqdm(total=total, desc=f"epoch {run.epoch}/{epochs}", unit="batch", disable=hidden) as bar:
-                    row = _epoch(run, batches, loss, penalty, metrics or {}, log_every, listeners, bar)
+                    row = _epoch(run, batches, steps, ledger, _Unseen(model, loss), log_every, listeners, bar)
                     if validation is not None:
                         found = evaluate(model, validation, loss=loss, metrics=metrics)
                         row |= {f"val_{name}": value for name, value in found.items()}
@@ -154,53 +170,65 @@ def fit(
 def _epoch(
     run: Run,
     batches: Iterable[tuple[Array, Array]],
-    loss: Loss,
-    penalty: Penalty | None,
-    metrics: Mapping[str, Metric],
+    step: "_Steps",
+    ledger: Ledger,
+    unseen: "_Unseen",
     log_every: int,
     listeners: Sequence[Callback],
     bar: Any,
 ) -> dict[str, float]:
     """One pass over the data; what it showed, averaged over examples."""
-    model, optimizer = run.model, run.optimizer
-    seen: dict[str, list[tuple[Array, int]]] = {name: [] for name in ("loss", *metrics)}
-    costs: list[tuple[Array, int]] = []
-    unseen = _Unseen(model, loss)
+    optimizer = run.optimizer
+    at_once = readable(optimizer.store.data)
+    ledger.begin()
     try:
         for x, t in batches:
             unseen.batches[optimizer.steps] = x, t
             try:
-                value, y, cost = train_step(model, x, t, loss=loss, optimizer=optimizer, penalty=penalty)
+                step(x, t)
+                ledger.count(x.shape[0])
                 run.step += 1
                 look = run.step % log_every == 0
                 if look:
+                    ledger.read()
                     optimizer.raise_if_not_finite()
-                if look or readable(value):
+                if look or at_once:
                     unseen.clear()
             except NonFiniteError as error:
                 raise unseen.explain(error) from None
-            n = y.shape[0]
-            seen["loss"].append((value, n))
-            for name, metric in metrics.items():
-                seen[name].append((metric(y, t), n))
-            if cost is not None:
-                costs.append((cost, n))
             for listener in listeners:
                 listener.on_step(run)
             if look and not bar.disable:
-                bar.set_postfix({name: f"{float(values[-1][0]):.4g}" for name, values in seen.items()}, refresh=False)
+                bar.set_postfix({name: f"{value:.4g}" for name, value in ledger.last().items()}, refresh=False)
             bar.update()
-        if not seen["loss"]:
+        if not ledger.sizes:
             raise ValueError(f"fit: {NO_BATCH}")
         try:
             optimizer.raise_if_not_finite()
         except NonFiniteError as error:
             raise unseen.explain(error) from None
     finally:  # what a run has shown outlives its end
-        run.history.steps["loss"] += [float(value) for value, _ in seen["loss"]]
-    if costs:
-        seen["penalty"] = costs
-    return {name: mean_over_examples(values) for name, values in seen.items()}
+        ledger.read()
+        run.history.steps["loss"] += ledger.losses()
+    return ledger.means()
+
+
+@final
+class _Steps:
+    """A step that is recorded where that is possible, for batches of the shape of the first."""
+
+    def __init__(self, step: Callable[[Array, Array], None], capture: str) -> None:
+        self.step = step
+        self.captured = Captured(step) if capture == "auto" else None
+        self.shapes: tuple[Shape, Shape] | None = None
+
+    def __call__(self, x: Array, t: Array) -> None:
+        shapes = x.shape, t.shape
+        self.shapes = self.shapes or shapes
+        if self.captured is None or shapes != self.shapes:
+            self.step(x, t)
+        else:
+            self.captured(x, t)
 
 
 @final

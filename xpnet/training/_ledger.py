@@ -1,0 +1,84 @@
+from collections.abc import Sequence
+from typing import Any, final
+
+from xpnet._typing import Array
+from xpnet.backend import Backend, elementwise, readable
+
+
+@elementwise(updates=1)
+def _note(xp: Any, row: Array, numbers: Array, place: Array, value: Array) -> Array:
+    row += xp.where(numbers == place, value, 0.0)
+    return row
+
+
+@final
+class Ledger:
+    """What the steps of an epoch show: the loss of each, its metrics, its penalty.
+
+    Where the host would have to wait for a device, the values stay there, in a table that is read now and then. They
+    are written by the step itself, in place, so a recorded step writes them as well.
+
+    Parameters
+    ----------
+    backend : where the values are.
+    like : an array there, of the type of the losses.
+    names : of the quantities.
+    capacity : how many steps may come before the next `read`.
+    """
+
+    def __init__(self, backend: Backend, like: Array, names: Sequence[str], capacity: int) -> None:
+        self.names = tuple(names)
+        self.sizes: list[int] = []
+        self.rows: list[tuple[float, ...]] = []
+        self._backend = backend
+        self._waits = not readable(like)
+        if self._waits:
+            xp, place = backend.xp, {"device": backend.device_of(like)}
+            self._table = xp.zeros((len(self.names), capacity), dtype=like.dtype, **place)
+            self._place = xp.zeros((), dtype=xp.int64, **place)
+            self._numbers = xp.reshape(backend.indices(capacity, like), (-1,))
+
+    def begin(self) -> None:
+        """Forgets what was noted: a new epoch."""
+        self.sizes.clear()
+        self.rows.clear()
+
+    def note(self, *values: Array) -> None:
+        """One step's values, a 0-d array for each name."""
+        if not self._waits:
+            self.rows.append(tuple(map(float, values)))
+            return
+        for i, value in enumerate(values):
+            known = value if hasattr(value, "dtype") else self._backend.asarray(value)
+            _note(self._table[i, ...], self._numbers, self._place, known)
+        self._place += 1
+
+    def count(self, examples: int) -> None:
+        """The number of examples of the step that was noted last."""
+        self.sizes.append(examples)
+
+    def read(self) -> None:
+        """Brings what was noted since the last time to the host."""
+        missing = len(self.sizes) - len(self.rows)
+        if missing > 0:
+            table = self._backend.to_host(self._table)
+            self.rows += [tuple(column) for column in table[:, :missing].T.tolist()]
+            self._table[...] = 0.0
+            self._place[...] = 0
+
+    def losses(self) -> list[float]:
+        """The first quantity of all steps that were read."""
+        return [row[0] for row in self.rows]
+
+    def last(self) -> dict[str, float]:
+        """The latest values that were read."""
+        return dict(zip(self.names, self.rows[-1], strict=True))
+
+    def means(self) -> dict[str, float]:
+        """The mean of each quantity over all examples."""
+        total = sum(self.sizes)
+        columns = zip(*self.rows, strict=True)
+        return {
+            name: sum(value * n for value, n in zip(column, self.sizes, strict=True)) / total
+            for name, column in zip(self.names, columns, strict=True)
+        }
