@@ -1,6 +1,6 @@
 import pytest
 
-from xpnet.backend import _registry
+from xpnet.backend import Recording, _registry
 
 
 @pytest.fixture
@@ -10,3 +10,69 @@ def registry(monkeypatch):
     monkeypatch.setattr(_registry, "_opened", {})
     monkeypatch.setattr(_registry, "_by_type", {})
     return _registry
+
+
+class StubRecorder:
+    """A recorder for libraries that have none: it shows what a recording and its launches do, on any backend.
+
+    Recording runs the step and puts every array back; a launch copies the arguments in and runs the step again, but
+    not what the host does, which `Captured` has done before. So a step that keeps to the rules comes out as it does on
+    a GPU.
+    """
+
+    def __init__(self, backend, changed):
+        self.backend, self.changed = backend, changed
+        self.rehearsals = self.recordings = 0
+
+    def rehearse(self, step, *arguments):
+        self.rehearsals += 1
+        return step(*arguments)
+
+    def record(self, step, *arguments):
+        self.recordings += 1
+        arrays = self.changed()
+        before = [self.backend.copy(a) for a in arrays]
+        inputs = [self.backend.copy(a) for a in arguments]
+        try:
+            outputs = step(*inputs)
+        finally:
+            for array, old in zip(arrays, before, strict=True):
+                array[...] = old
+        return StubGraph(step, inputs, outputs)
+
+
+class StubGraph:
+    def __init__(self, step, inputs, outputs):
+        self.step, self.inputs, self.outputs = step, inputs, outputs
+
+    def launch(self, *arguments):
+        for place, values in zip(self.inputs, arguments, strict=True):
+            place[...] = values
+        with Recording().active():
+            self.outputs = self.step(*self.inputs)
+
+
+def arrays_of(model, optimizer):
+    """All arrays that a training step changes."""
+    store = optimizer.store
+    state = [store.data, store.grad, store.step, optimizer._time, optimizer._rate, optimizer._healthy]
+    return [*state, *optimizer._moments.values(), *(buffer.data for buffer in model.buffers().values())]
+
+
+class Changed:
+    """What the steps of a test change: models with their optimizers, and further arrays."""
+
+    def __init__(self):
+        self.pairs, self.others = [], []
+
+    def arrays(self):
+        return [*(array for pair in self.pairs for array in arrays_of(*pair)), *self.others]
+
+
+@pytest.fixture
+def changed(backend, monkeypatch):
+    """Every backend can record: CuPy by itself, the others by a stub that has to be told what steps change."""
+    found = Changed()
+    if backend.name != "cupy":
+        monkeypatch.setattr(type(backend), "recorder", lambda self: StubRecorder(self, found.arrays))
+    return found

@@ -1,3 +1,38 @@
-"""The scripts here replace parts of CuPy; pytest must not import them for doctests."""
+"""The scripts here replace parts of CuPy 14.2, so they run in processes of their own, where that version is installed."""
 
-collect_ignore = ["check_fused_bodies.py", "count_cnn_step.py", "count_mlp_step.py", "cupy_dryrun.py", "fuse_on_cpu.py"]
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parent
+
+collect_ignore = [
+    "check_capture.py",
+    "check_fused_bodies.py",
+    "count_cnn_step.py",
+    "count_mlp_step.py",
+    "cupy_dryrun.py",
+    "fuse_on_cpu.py",
+]
+
+
+@pytest.fixture(scope="session")
+def dry_run():
+    """`dry_run(script)` runs a script of this folder and returns the JSON that it prints."""
+    return run
+
+
+def run(script):
+    cupy = pytest.importorskip("cupy")
+    if not cupy.__version__.startswith("14.2."):
+        pytest.skip(f"the dry run knows CuPy 14.2, not {cupy.__version__}")
+    if shutil.which("g++") is None:
+        pytest.skip("the dry run needs gcc and g++")
+    command = [sys.executable, str(FOLDER / script)]
+    finished = subprocess.run(command, capture_output=True, text=True, cwd=FOLDER, check=False)
+    assert finished.returncode == 0, finished.stderr
+    return json.loads(finished.stdout)
