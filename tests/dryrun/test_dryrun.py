@@ -84,3 +84,15 @@ def test_fused_bodies_give_the_plain_bodies_numbers():
     differences = run("check_fused_bodies.py")
     assert len(differences) > 40
     assert {name: value for name, value in differences.items() if not value <= 3e-7} == {}
+
+
+@pytest.fixture(scope="module")
+def kernels():
+    return run("check_kernels.py")
+
+
+@pytest.mark.parametrize(("dtype", "close"), [("float32", 1e-6), ("float64", 1e-12), ("float16", 1e-3)])
+def test_kernels_of_windows_and_of_winograd_give_the_plain_seams_numbers(kernels, dtype, close):
+    differences = {name: value for name, value in kernels.items() if name.endswith(dtype)}
+    assert len(differences) == 12
+    assert {name: value for name, value in differences.items() if not value <= close} == {}

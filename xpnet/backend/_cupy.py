@@ -9,6 +9,7 @@ import numpy as np
 from xpnet._typing import Array
 from xpnet.backend._backend import Backend
 from xpnet.backend._cupy_graph import CudaRecorder
+from xpnet.backend._cupy_kernels_winograd import WinogradKernels
 from xpnet.backend._elementwise import Body, fresh
 from xpnet.backend._registry import BackendUnavailableError
 from xpnet.backend._windows import Windows
@@ -17,7 +18,7 @@ _ROW = 256
 """The flat store's parts are multiples of this."""
 
 
-class CuPy(Backend):
+class CuPy(WinogradKernels, Backend):
     """CuPy on an NVIDIA GPU. `device` is the GPU's number."""
 
     def __init__(self, name: str, xp: Any, *, device: int | None = None, dtype: str = "float32") -> None:

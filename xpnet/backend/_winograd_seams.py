@@ -13,7 +13,7 @@ from xpnet._typing import Array
 from xpnet.backend._window_seams import WindowSeams
 from xpnet.backend._windows import Windows
 
-_INPUT = [
+INPUT = [
     [4, 0, -5, 0, 1, 0],
     [0, -4, -4, 1, 1, 0],
     [0, 4, -4, -1, 1, 0],
@@ -21,8 +21,8 @@ _INPUT = [
     [0, 2, -1, -2, 1, 0],
     [0, 4, 0, -5, 0, 1],
 ]
-_KERNEL = [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]  # 24 times the matrix
-_OUTPUT = [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
+KERNEL = [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]  # 24 times the matrix
+OUTPUT = [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
 
 
 class WinogradSeams(WindowSeams):
@@ -83,7 +83,7 @@ class WinogradSeams(WindowSeams):
         key = ("winograd", name, like.dtype, self.device_of(like))
         found = self._kept.get(key)
         if found is None:
-            matrix = {"input": _INPUT, "kernel": _KERNEL, "output": _OUTPUT}[name]
+            matrix = {"input": INPUT, "kernel": KERNEL, "output": OUTPUT}[name]
             square = np.kron(matrix, matrix) / (576.0 if name == "kernel" else 1.0)
             found = self._kept[key] = self.xp.asarray(square, dtype=like.dtype, device=self.device_of(like))
         return found
