@@ -111,6 +111,10 @@ def check_winograd(size, before, output, n, inputs, outputs, dtype):
         getattr(kernels, name)(planes, *geometry, got)
         getattr(plain, name)(wide(planes), *geometry, expected)
         compare(name, dtype, got, expected)
+    bias, got, expected = array(outputs, dtype), np.full_like(y, np.nan), np.full_like(wide(y), np.nan)
+    kernels.planes_to_results(planes, tiles, got, bias)
+    plain.planes_to_results(np.copy(wide(planes)), tiles, expected, wide(bias))
+    compare("planes_to_results_and_bias", dtype, got, expected)
 
 
 IMAGES = [

@@ -2,34 +2,28 @@
 
 import json
 
-import cupy_dryrun
+from counting import counts
 import cupy
 
 import xpnet
+from xpnet.optimizers import Adam, Momentum
 from xpnet.training import train_step
 
 xpnet.set_backend("cupy")
 
 
-def counts(make, batch):
+def of(make, rule, shape, batch):
     model = make()
-    optimizer = xpnet.optimizers.Adam(model, 1e-3)
-    x, t = cupy.empty((batch, *SHAPES[make]), "float32"), cupy.empty((batch,), "int64")
-
-    def step():
-        train_step(model, x, t, loss=xpnet.losses.softmax_cross_entropy, optimizer=optimizer)
-
-    for _ in range(3):
-        step()
-    with cupy_dryrun.trace() as trace:
-        step()
-    names = ("launches", "gemms", "memsets", "h2d", "d2h", "d2d", "syncs", "total")
-    return {name: getattr(trace, name) for name in names} | {"events": trace.events}
+    optimizer = rule(model, 1e-3)
+    x, t = cupy.empty((batch, *shape), "float32"), cupy.empty((batch,), "int64")
+    return counts(
+        lambda: train_step(model, x, t, loss=xpnet.losses.softmax_cross_entropy, optimizer=optimizer),
+    )
 
 
-SHAPES = {
-    xpnet.models.simple_cnn: (28, 28, 1),
-    xpnet.models.deep_cnn: (28, 28, 1),
-    xpnet.models.vgg_small: (32, 32, 3),
-}
-print(json.dumps({make.__name__: [counts(make, batch) for batch in (16, 64)] for make in SHAPES}))
+NETWORKS = (
+    (xpnet.models.simple_cnn, Adam, (28, 28, 1)),
+    (xpnet.models.deep_cnn, Adam, (28, 28, 1)),
+    (xpnet.models.vgg_small, Momentum, (32, 32, 3)),
+)
+print(json.dumps({network[0].__name__: [of(*network, batch) for batch in (16, 64)] for network in NETWORKS}))

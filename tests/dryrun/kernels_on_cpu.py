@@ -15,10 +15,7 @@ import numpy as np
 C_TYPES = {"float16": "_Float16", "float32": "float", "float64": "double", "int32": "int", "int64": "long long"}
 NUMBERS = {"float32": ctypes.c_float, "int32": ctypes.c_int, "int64": ctypes.c_longlong}
 PRELUDE = """
-#include <cstddef>
-#include <cmath>
-#include <algorithm>
-using std::exp; using std::max; using std::ptrdiff_t;
+#include <stddef.h>
 #define __device__ static
 """
 

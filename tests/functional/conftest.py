@@ -107,6 +107,13 @@ CASES = [
         lambda torch, x, w: torch.nn.functional.linear(x, w.T),
         lambda shape: linear_arrays(shape)[:2],
     ),
+    Case(
+        "linear_relu",
+        F.linear_relu,
+        lambda torch, x, w, b: torch.nn.functional.linear(x, w.T, b).relu(),
+        linear_arrays,
+        has_out=True,
+    ),
     Case("relu", F.relu, lambda torch, x: torch.nn.functional.relu(x)),
     Case("leaky_relu", lambda x: F.leaky_relu(x, 0.2), lambda torch, x: torch.nn.functional.leaky_relu(x, 0.2)),
     Case("sigmoid", F.sigmoid, lambda torch, x: torch.sigmoid(x)),

@@ -8,6 +8,7 @@ import array_api_compat
 import numpy as np
 
 from xpnet._typing import Array, Result
+from xpnet.backend._column_seams import ColumnSeams
 from xpnet.backend._elementwise import Body, fresh
 from xpnet.backend._random import scramble
 from xpnet.backend._registry import find_backend, open_backend
@@ -21,7 +22,7 @@ _PIECE = 2**30
 """Bytes that a block may need, where nothing else says so."""
 
 
-class Backend(WinogradSeams):
+class Backend(WinogradSeams, ColumnSeams):
     """One array library, and the device and floating-point type for the arrays made on it.
 
     This class holds the plain Array API body of every seam; a subclass overrides those that its library does faster.
@@ -170,17 +171,6 @@ class Backend(WinogradSeams):
             return self.xp.reshape(self.matmul(ones, x), (-1,))
         self.matmul(ones, x, self.xp.reshape(out, (1, -1)))
         return out
-
-    def column_moments(self, x: Array) -> tuple[Array, Array]:
-        """Mean and (biased) variance of each column of (n, c): the mean first, then the squares around it."""
-        n = x.shape[0]
-        mean = self.column_sum(x) / n
-        centered = x - mean
-        return mean, self.column_sum(centered * centered) / n
-
-    def column_products(self, a: Array, b: Array, center: Array) -> tuple[Array, Array]:
-        """Sums over the rows of (n, c) of a, and of a · (b - center)."""
-        return self.column_sum(a), self.column_sum(a * (b - center))
 
     def row_max(self, x: Array) -> Array:
         """The largest of each row, (n, c) -> (n, 1)."""

@@ -16,6 +16,8 @@ from xpnet.backend._windows import Windows
 
 _ROW = 256
 """The flat store's parts are multiples of this."""
+_SMALL = 2**14
+"""Elements up to which one block of threads sums up as fast as two launches would."""
 
 
 class CuPy(WinogradKernels, Backend):
@@ -69,6 +71,10 @@ class CuPy(WinogradKernels, Backend):
 
     def view(self, padded: Array, windows: Windows) -> Array:
         return self._cupy.lib.stride_tricks.as_strided(padded, *windows.strided(padded.shape, padded.strides))
+
+    def total(self, x: Array) -> Array:
+        """At once where one multiprocessor is enough."""
+        return x.sum() if x.size <= _SMALL else super().total(x)
 
     def sum_of_squares(self, x: Array) -> Array:
         """Row by row, then over the rows: a reduction to one number would keep all but one multiprocessor idle."""

@@ -9,7 +9,7 @@ The texts are generated for a number of spatial axes; sizes are arguments, so on
 """
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -109,18 +109,18 @@ def _window_kernel(name: str, axes: int, sums: str, index: str) -> tuple[tuple[s
     """Arguments, operation and preamble of a kernel for windows of so many axes."""
     extra = {"window_max": ["float32 lowest"]}.get(name, [])
     inputs = {"spread": ["rows"], "window_sum_gradient": ["dy"], "window_max_gradient": ["dy", "x", "y"]}
-    operation = {
+    texts: dict[str, Callable[[int], str]] = {
         "gather": _gather,
         "spread": functools.partial(_over_windows, body=_SPREAD),
         "window_max": functools.partial(_over_taps, start="lowest", body=_LARGER),
         "window_max_gradient": _max_gradient,
         "window_sum": functools.partial(_over_taps, start="0", body="sum += value;"),
         "window_sum_gradient": functools.partial(_over_windows, body=f"sum += static_cast<A>(dy[{_WINDOW}]);"),
-    }[name](axes)
+    }
     arguments = [f"raw T {each}" for each in inputs.get(name, ["x"])] + extra
     arguments += [f"int32 {field}{a}" for field in _GEOMETRY for a in range(axes)] + ["int32 channels"]
     types = f"typedef {sums} A;\ntypedef {index} I;\n"
-    return (", ".join(arguments), "raw T out"), operation, types
+    return (", ".join(arguments), "raw T out"), texts[name](axes), types
 
 
 # Window o of an axis holds the elements  p = o · stride + t · dilation - before;  what lies outside is padding.

@@ -38,8 +38,10 @@ class WinogradKernels(WindowKernels):
         sizes = (*_geometry(tiles, dx), *first, *blocks)
         self._transform("planes_to_tiles", dx, planes, *sizes, count=planes.size // 36, threads=threads)
 
-    def planes_to_results(self, planes: Array, tiles: Windows, y: Array) -> None:
-        self._transform("planes_to_results", y, planes, *_geometry(tiles, y), count=planes.size // 36)
+    def planes_to_results(self, planes: Array, tiles: Windows, y: Array, bias: Array | None = None) -> None:
+        added = () if bias is None else (bias,)
+        name = "planes_to_results" if bias is None else "planes_to_results_and_bias"
+        self._transform(name, y, planes, *added, *_geometry(tiles, y), count=planes.size // 36)
 
     def results_to_planes(self, dy: Array, tiles: Windows) -> Array:
         count = dy.shape[0] * tiles.pixels
@@ -48,13 +50,13 @@ class WinogradKernels(WindowKernels):
         return planes
 
     def _transform(
-        self, name: str, out: Array, source: Array, *sizes: int, count: int, threads: int | None = None
+        self, name: str, out: Array, source: Array, *others: Any, count: int, threads: int | None = None
     ) -> None:
         """Runs a kernel with a thread for each of the `count` values of a plane, or for as many as given."""
         threads = count if threads is None else threads
         if threads:
             kernel = self.kernel(_winograd_kernel, name, **number_types(out, source))
-            kernel(source, *sizes, count, out, size=threads)
+            kernel(source, *others, count, out, size=threads)
 
 
 def _geometry(tiles: Windows, image: Array) -> tuple[int, ...]:
@@ -71,7 +73,8 @@ def _winograd_kernel(name: str, sums: str, index: str) -> tuple[tuple[str, str],
     """Arguments, operation and preamble of one of the transforms; `count` is the number of values in a plane."""
     operation, transform = _OPERATIONS[name]
     sizes = () if "kernel" in name else _SIZES + _BLOCKS if name == "planes_to_tiles" else _SIZES
-    arguments = ["raw T source", *(f"int32 {size}" for size in sizes), f"{_COUNT[index]} count"]
+    arrays = ["raw T source", "raw T bias"] if "bias" in name else ["raw T source"]
+    arguments = [*arrays, *(f"int32 {size}" for size in sizes), f"{_COUNT[index]} count"]
     preamble = f"typedef {sums} A;\ntypedef {index} I;\n" + _both_axes(transform)
     return (", ".join(arguments), "raw T out"), operation, preamble
 
@@ -156,9 +159,10 @@ A planes[36];
 transform(tile, planes);
 {_WRITE_PLANES}"""
 
-# Aᵀ m A; the tile's result (r, s) is the pixel  p = 4 · row + r,  q = 4 · column + s,  if that is in the image
+# Aᵀ m A + bias; the tile's result (r, s) is the pixel  p = 4 · row + r,  q = 4 · column + s,  if that is in the image
 _PLANES_TO_RESULTS = f"""
 {_TILE}
+const A added = #;
 {_READ_PLANES}
 A results[16];
 transform(planes, results);
@@ -167,7 +171,7 @@ for (int r = 0; r < 4; ++r) {{
   #pragma unroll
   for (int s = 0; s < 4; ++s) {{
     const I p = 4 * row + r, q = 4 * column + s;
-    if ({_INSIDE}) out[{_PIXEL}] = static_cast<T>(results[r * 4 + s]);
+    if ({_INSIDE}) out[{_PIXEL}] = static_cast<T>(results[r * 4 + s] + added);
   }}
 }}
 """
@@ -227,6 +231,7 @@ _OPERATIONS: dict[str, tuple[str, Any]] = {
     "planes_to_kernel": (_PLANES_TO_KERNEL, _transposed(KERNEL)),
     "tiles_to_planes": (_TILES_TO_PLANES, INPUT),
     "planes_to_tiles": (_PLANES_TO_TILES, _transposed(INPUT)),
-    "planes_to_results": (_PLANES_TO_RESULTS, OUTPUT),
+    "planes_to_results": (_PLANES_TO_RESULTS.replace("#;", "0;"), OUTPUT),
+    "planes_to_results_and_bias": (_PLANES_TO_RESULTS.replace("#;", "static_cast<A>(bias[channel]);"), OUTPUT),
     "results_to_planes": (_RESULTS_TO_PLANES, _transposed(OUTPUT)),
 }

@@ -148,10 +148,10 @@ class NumPy(Backend):
             _add(sums, other)
         return sums
 
-    def column_moments(self, x: Array) -> tuple[Array, Array]:
+    def column_statistics(self, x: Array, weight: Array, eps: float) -> tuple[Array, Array, Array, Array]:
         n, channels = x.shape
         if not (n and _numba.fits(x)):
-            return super().column_moments(x)
+            return super().column_statistics(x, weight, eps)
 
         def part(start: int, stop: int) -> tuple[int, Array, Array]:
             mean, squares = np.empty((2, channels), x.dtype)
@@ -160,12 +160,16 @@ class NumPy(Backend):
 
         parts = _threads.share(n, x.size, part)
         mean = sum(rows / n * own for rows, own, _ in parts)
-        return mean, sum(squares + rows * (own - mean) ** 2 for rows, own, squares in parts) / n
+        variance = sum(squares + rows * (own - mean) ** 2 for rows, own, squares in parts) / n
+        inverse = 1.0 / np.sqrt(variance + eps)
+        return mean, variance, inverse, weight * inverse
 
-    def column_products(self, a: Array, b: Array, center: Array) -> tuple[Array, Array]:
+    def column_products(
+        self, a: Array, b: Array, center: Array, out: tuple[Array | None, Array | None] = (None, None)
+    ) -> tuple[Array, Array]:
         n, channels = a.shape
         if not (n and _numba.fits(a, b)):
-            return super().column_products(a, b, center)
+            return super().column_products(a, b, center, out)
 
         def part(start: int, stop: int) -> tuple[Array, Array]:
             sums, products = np.empty((2, channels), a.dtype)
@@ -247,11 +251,13 @@ class NumPy(Backend):
         else:
             super().planes_to_tiles(planes, tiles, dx)
 
-    def planes_to_results(self, planes: Array, tiles: Windows, y: Array) -> None:
-        if _numba.fits(planes, y):
-            _numba.winograd().planes_to_results(y, planes, *tiles.output)
-        else:
-            super().planes_to_results(planes, tiles, y)
+    def planes_to_results(self, planes: Array, tiles: Windows, y: Array, bias: Array | None = None) -> None:
+        if not _numba.fits(planes, y):
+            super().planes_to_results(planes, tiles, y, bias)
+            return
+        if bias is not None:
+            planes[self.ones_plane, ...] += bias
+        _numba.winograd().planes_to_results(y, planes, *tiles.output)
 
     def results_to_planes(self, dy: Array, tiles: Windows) -> Array:
         if not _numba.fits(dy):

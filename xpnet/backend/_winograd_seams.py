@@ -32,6 +32,8 @@ class WinogradSeams(WindowSeams):
     """
 
     _kept: dict[tuple[Any, ...], Array]
+    ones_plane = 7
+    """The plane that Aᵀ · A turns into ones at all 4 × 4 places: its row and column of A are (1, 1, 1, 1)."""
 
     def kernel_to_planes(self, weight: Array) -> Array:
         """G w Gᵀ: (3, 3, i, o) -> (36, i, o)."""
@@ -57,8 +59,13 @@ class WinogradSeams(WindowSeams):
         stacked = self.xp.reshape(stacked, (36, n, *tiles.output, channels))
         dx[...] = self._spread((stacked[t, ...] for t in range(36)), stacked[0, ...], tiles)
 
-    def planes_to_results(self, planes: Array, tiles: Windows, y: Array) -> None:
-        """Aᵀ m A of each tile, (36, n · tiles, c), written into y, (n, *output, c), as far as that goes."""
+    def planes_to_results(self, planes: Array, tiles: Windows, y: Array, bias: Array | None = None) -> None:
+        """Aᵀ m A + bias of each tile, (36, n · tiles, c), written into y, (n, *output, c), as far as that goes.
+
+        The planes may be changed.
+        """
+        if bias is not None:
+            planes[self.ones_plane, ...] += bias
         (rows, columns), channels = tiles.output, planes.shape[-1]
         results = self.matmul(self._square("output", planes), self.xp.reshape(planes, (36, -1)))
         results = self.xp.reshape(results, (4, 4, -1, rows, columns, channels))

@@ -29,7 +29,7 @@ from xpnet.functional._convolution import (
 )
 from xpnet.functional._dropout import check_rate, dropout
 from xpnet.functional._layer_norm import layer_norm
-from xpnet.functional._linear import linear
+from xpnet.functional._linear import linear, linear_relu
 from xpnet.functional._local_response_norm import check_response, local_response_norm
 from xpnet.functional._normalization import (
     batch_norm,
@@ -87,6 +87,7 @@ __all__ = [
     "layer_norm",
     "leaky_relu",
     "linear",
+    "linear_relu",
     "local_response_norm",
     "log_softmax",
     "max_pool",

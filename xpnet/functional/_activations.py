@@ -81,6 +81,16 @@ def relu(x: Array) -> tuple[Array, Pullback]:
     return _by_value("relu", x, _relu, drelu)
 
 
+def through_relu(function: str, y: Array, pull: Pullback) -> Pullback:
+    """The pullback of what comes before a rectified linear unit, for gradients by its value y."""
+
+    def pullback(dy: Array, **options: Any) -> Any:
+        check_gradient(function, dy, y.shape, y)
+        return pull(drelu(dy, y), **options)
+
+    return pullback
+
+
 @elementwise()
 def _leaky_relu(xp: Any, x: Array, slope: float) -> Array:
     return xp.maximum(x, 0.0) + slope * xp.minimum(x, 0.0)

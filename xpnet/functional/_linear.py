@@ -1,6 +1,14 @@
+from typing import Any
+
 from xpnet._typing import Array, Pullback
-from xpnet.backend import backend_of
+from xpnet.backend import backend_of, elementwise
+from xpnet.functional._activations import through_relu
 from xpnet.functional._checks import check_features, check_floats, check_gradient
+
+
+@elementwise()
+def _bias_relu(xp: Any, y: Array, bias: Array) -> Array:
+    return xp.maximum(y + bias, 0.0)
 
 
 def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Pullback]:
@@ -41,18 +49,42 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, P
     D. Rumelhart, G. Hinton, R. Williams, "Learning representations by back-propagating errors", Nature 323 (1986).
     Variant: rows are examples, so the weight is (inputs, outputs), the transpose of PyTorch's.
     """
+    return _linear("linear", x, weight, bias, relu=False)
+
+
+def linear_relu(x: Array, weight: Array, bias: Array) -> tuple[Array, Pullback]:
+    """`linear` and the rectified linear unit after it: bias and unit in one pass over the array.
+
+        y = max(x W + b, 0)
+
+    Parameters, results and errors are those of `linear`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y, pullback = linear_relu(np.asarray([[1.0, 2.0]]), np.asarray([[1.0, -1.0], [10.0, 0.0]]), np.zeros(2))
+    >>> y, pullback(np.ones((1, 2)))[0]
+    (array([[21.,  0.]]), array([[ 1., 10.]]))
+    """
+    y, pull = _linear("linear_relu", x, weight, bias, relu=True)
+    return y, through_relu("linear_relu", y, pull)
+
+
+def _linear(function: str, x: Array, weight: Array, bias: Array | None, *, relu: bool) -> tuple[Array, Pullback]:
     backend = backend_of(x, weight, bias)
     xp = backend.xp
-    check_floats("linear", x=x, weight=weight, bias=bias)
+    check_floats(function, x=x, weight=weight, bias=bias)
     if weight.ndim != 2 or (bias is not None and bias.shape != (weight.shape[1],)):
         raise ValueError(
-            f"linear: expected weight (inputs, outputs) and bias (outputs,), got shapes {tuple(weight.shape)}"
+            f"{function}: expected weight (inputs, outputs) and bias (outputs,), got shapes {tuple(weight.shape)}"
             f" and {None if bias is None else tuple(bias.shape)}"
         )
-    check_features("linear", x, weight.shape[0])
+    check_features(function, x, weight.shape[0])
     rows = x if x.ndim == 2 else xp.reshape(x, (-1, x.shape[-1]))  # (..., inputs) -> (n, inputs)
     y = backend.matmul(rows, weight)
-    if bias is not None:
+    if relu:
+        y = _bias_relu(y, bias)
+    elif bias is not None:
         y += bias
     shape = (*x.shape[:-1], y.shape[-1])
     y = y if x.ndim == 2 else xp.reshape(y, shape)  # (n, outputs) -> (..., outputs)
@@ -60,7 +92,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, P
     def pullback(
         dy: Array, *, input_gradient: bool = True, out: tuple[Array | None, Array | None] = (None, None)
     ) -> tuple[Array | None, Array, Array | None]:
-        check_gradient("linear", dy, shape, weight)
+        check_gradient(function, dy, shape, weight)
         dy = dy if dy.ndim == 2 else xp.reshape(dy, (-1, dy.shape[-1]))  # (..., outputs) -> (n, outputs)
         dx = xp.reshape(backend.matmul(dy, weight.T), x.shape) if input_gradient else None
         dweight = backend.matmul(rows.T, dy, out[0])

@@ -3,7 +3,7 @@ from typing import Any
 
 from xpnet._typing import Array, Pullback
 from xpnet.backend import backend_of, elementwise
-from xpnet.functional._activations import drelu
+from xpnet.functional._activations import through_relu
 from xpnet.functional._checks import check_eps, check_features, check_floats, check_gradient, into
 
 
@@ -15,6 +15,13 @@ def _normalize(xp: Any, x: Array, mean: Array, scale: Array, bias: Array) -> Arr
 @elementwise()
 def _normalize_relu(xp: Any, x: Array, mean: Array, scale: Array, bias: Array) -> Array:
     return xp.maximum((x - mean) * scale + bias, 0.0)
+
+
+@elementwise(updates=1)
+def _mean_gradients(xp: Any, dweight: Array, dbias: Array, inverse: Array, share: float) -> tuple[Array, Array, Array]:
+    """From Σ dy (x - μ) to dweight, in place; and mean(dy), mean(dy x̂) / √(σ² + eps)."""
+    dweight *= inverse
+    return dweight, share * dbias, share * (dweight * inverse)
 
 
 @elementwise()
@@ -88,17 +95,7 @@ def batch_norm_relu(
     array([0., 1.])
     """
     y, pull, statistics = _by_batch("batch_norm_relu", _normalize_relu, x, weight, bias, eps)
-    return y, _through_relu("batch_norm_relu", y, pull), statistics
-
-
-def _through_relu(function: str, y: Array, pull: Pullback) -> Pullback:
-    """The pullback of what comes before a rectified linear unit, for gradients by its value y."""
-
-    def pullback(dy: Array, **options: Any) -> Any:
-        check_gradient(function, dy, y.shape, y)
-        return pull(drelu(dy, y), **options)
-
-    return pullback
+    return y, through_relu("batch_norm_relu", y, pull), statistics
 
 
 def _by_batch(
@@ -114,9 +111,7 @@ def _by_batch(
             f"{function}: expected at least 2 rows to take a variance of, got {n} (shape {tuple(shape)}); "
             "a last batch of one example is left out by data.batches(..., drop_last=True)"
         )
-    mean, variance = backend.column_moments(rows)
-    inverse = 1.0 / xp.sqrt(variance + float(eps))
-    scale = weight * inverse
+    mean, variance, inverse, scale = backend.column_statistics(rows, weight, float(eps))
     y = normalize(rows, mean, scale, bias)
 
     def pullback(
@@ -124,11 +119,9 @@ def _by_batch(
     ) -> tuple[Array | None, Array, Array]:
         check_gradient(function, dy, shape, weight)
         dy = xp.reshape(dy, rows.shape)  # (..., features) -> (n, features)
-        dbias, product = backend.column_products(dy, rows, mean)
-        dweight = product * inverse
-        dx = None
-        if input_gradient:
-            dx = xp.reshape(_dx_of_columns(dy, rows, mean, scale, dbias / n, dweight * inverse / n), shape)
+        dbias, dweight = backend.column_products(dy, rows, mean, out[::-1])
+        means = _mean_gradients(dweight, dbias, inverse, 1.0 / n)
+        dx = xp.reshape(_dx_of_columns(dy, rows, mean, scale, *means), shape) if input_gradient else None
         return dx, into(out[0], dweight), into(out[1], dbias)
 
     return xp.reshape(y, shape), pullback, (mean, variance)
@@ -190,7 +183,7 @@ def batch_norm_relu_inference(
     array([2., 0.])
     """
     y, pull = _by_statistics("batch_norm_relu_inference", _normalize_relu, x, weight, bias, mean, variance, eps)
-    return y, _through_relu("batch_norm_relu_inference", y, pull)
+    return y, through_relu("batch_norm_relu_inference", y, pull)
 
 
 def _by_statistics(
@@ -217,7 +210,8 @@ def _by_statistics(
         check_gradient(function, dy, shape, weight)
         dx = dy * scale if input_gradient else None
         dy = xp.reshape(dy, rows.shape)  # (..., features) -> (n, features)
-        dbias, product = backend.column_products(dy, rows, mean)
-        return dx, into(out[0], product * inverse), into(out[1], dbias)
+        dbias, dweight = backend.column_products(dy, rows, mean, out[::-1])
+        dweight *= inverse
+        return dx, into(out[0], dweight), into(out[1], dbias)
 
     return y, pullback

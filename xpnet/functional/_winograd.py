@@ -15,9 +15,6 @@ from xpnet._typing import Array
 from xpnet.backend import Backend, Windows
 from xpnet.functional._checks import into
 
-_ONES = 7
-"""The plane that Aᵀ · A turns into ones at all 4 × 4 places: its row and column of A are (1, 1, 1, 1)."""
-
 
 def applies(windows: Windows, groups: int) -> bool:
     """Whether the convolution is one that this file knows: 3×3, stride and dilation 1, one group."""
@@ -31,9 +28,7 @@ def correlate(backend: Backend, x: Array, weight: Array, windows: Windows, bias:
 
     def block(start: int, stop: int) -> None:
         products = backend.matmul_planes(backend.tiles_to_planes(x[start:stop, ...], tiles), planes)
-        if bias is not None:
-            products[_ONES, ...] += bias
-        backend.planes_to_results(products, tiles, y[start:stop, ...])
+        backend.planes_to_results(products, tiles, y[start:stop, ...], bias)
 
     backend.for_blocks(x.shape[0], _bytes_each(backend, weight, tiles), block)
     return y
@@ -60,7 +55,8 @@ def gradients(
             backend.planes_to_tiles(backend.matmul_planes(dproducts, backwards), tiles, dx[start:stop, ...])
         inputs = backend.tiles_to_planes(x[start:stop, ...], tiles)
         dplanes = backend.matmul_planes(xp.matrix_transpose(inputs), dproducts)
-        return dplanes, backend.column_sum(dproducts[_ONES, ...])
+        place = out[1] if stop - start == n else None  # parts are added up first
+        return dplanes, backend.column_sum(dproducts[backend.ones_plane, ...], place)
 
     # Adding up a piece's planes, inputs × outputs, costs about as much as a quarter of √(inputs · outputs) tiles.
     channels = math.sqrt(weight.shape[2] * weight.shape[3])

@@ -1,6 +1,6 @@
 import math
-from collections.abc import Sequence
-from typing import final
+from collections.abc import Callable, Sequence
+from typing import Any, final
 
 from xpnet import functional as F
 from xpnet._typing import Array, Pullback, Shape
@@ -78,11 +78,18 @@ class Linear(Layer):
             raise ValueError(f"{self!r}: expected {self.inputs} features in the last axis, got {got}")
         return (*input_shape[:-1], self.outputs)
 
+    def with_relu(self) -> Layer | None:
+        return None if self.bias is None else _LinearReLU(self)
+
     def forward(self, x: Array, *, training: bool = True) -> tuple[Array, Pullback]:
+        return self.run(x, F.linear)
+
+    def run(self, x: Array, function: Callable[..., Any]) -> tuple[Array, Pullback]:
+        """Value and pullback by one of the functions of an affine map."""
         weight, bias = self.weight, self.bias
         array_namespace(x)
         self.output_shape(x.shape)
-        y, pull = F.linear(x, weight.data, None if bias is None else bias.data)
+        y, pull = function(x, weight.data, None if bias is None else bias.data)
 
         def pullback(dy: Array, *, input_gradient: bool = False) -> Array | None:
             places = weight.place, None if bias is None else bias.place
@@ -93,3 +100,17 @@ class Linear(Layer):
             return dx
 
         return y, pullback
+
+
+@final
+class _LinearReLU(Layer):
+    """A fully connected layer and the ReLU after it."""
+
+    def __init__(self, linear: Linear) -> None:
+        self.linear = linear
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return self.linear.output_shape(input_shape)
+
+    def forward(self, x: Array, *, training: bool = True) -> tuple[Array, Pullback]:
+        return self.linear.run(x, F.linear_relu)

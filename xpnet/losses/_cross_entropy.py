@@ -7,8 +7,7 @@ from xpnet.losses._checks import check_batch, check_pair, check_range, check_sin
 from xpnet.losses._reduction import loss_and_pullback
 
 
-@elementwise()
-def _against_labels(
+def _terms(
     xp: Any, shifted: Array, exponentials: Array, total: Array, labels: Array, numbers: Array, weight: Any
 ) -> tuple[Array, Array]:
     is_label = labels == numbers
@@ -16,10 +15,16 @@ def _against_labels(
     return xp.where(is_label, xp.log(total) - shifted, 0.0) * weight, (exponentials / total - hit) * weight
 
 
+_against_labels = elementwise()(_terms)
+
+
 @elementwise()
-def _weight_of_classes(xp: Any, total: Array, labels: Array, last: int, weight: Any) -> Array:
+def _against_unread_labels(
+    xp: Any, shifted: Array, exponentials: Array, total: Array, labels: Array, numbers: Array, weight: Any, last: int
+) -> tuple[Array, Array]:
     """NaN where a label is no class: on a device, nobody can look and raise."""
-    return weight + 0.0 / xp.astype((labels >= 0) & (labels <= last), total.dtype)
+    is_class = xp.astype((labels >= 0) & (labels <= last), shifted.dtype)
+    return _terms(xp, shifted, exponentials, total, labels, numbers, weight + 0.0 / is_class)
 
 
 @elementwise()
@@ -80,9 +85,10 @@ def softmax_cross_entropy(y: Array, t: Array, weights: Array | None = None) -> t
         numbers = backend_of(y).indices(classes, y)
         labels = xp.astype(t, xp.int64, copy=False)  # a narrow type cannot hold the number of classes
         labels = xp.reshape(labels, (-1, 1))  # (n,) -> (n, 1)
-        if not readable(labels):
-            weight = _weight_of_classes(total, labels, classes - 1, weight)
-        parts = _against_labels(shifted, exponentials, total, labels, numbers, weight)
+        if readable(labels):
+            parts = _against_labels(shifted, exponentials, total, labels, numbers, weight)
+        else:
+            parts = _against_unread_labels(shifted, exponentials, total, labels, numbers, weight, classes - 1)
     else:
         parts = _against_probabilities(shifted, exponentials, total, t, weight)
     return loss_and_pullback(*parts)
