@@ -90,6 +90,7 @@ ARGUMENTS = {
     "_mean_gradients": lambda: (real(*row), real(*row), positive(*row), 1 / 6),
     "_against_probabilities": lambda: (real(*full), positive(*full), positive(*column), positive(*full), 0.1),
     "_signs": lambda: (real(*full), 0.3),
+    "_note": lambda: (real(*row), np.arange(5), scalar(3, np.int64), scalar(0.7)),
     "_judge": lambda: (scalar(True, bool), scalar(3.0), scalar(0.5)),
     "_advance": lambda: (scalar(3, np.int32), scalar(4, np.int32)),
     "_clip": lambda: (real(*row), scalar(9.0), 0.5),
