@@ -2,8 +2,8 @@
 
 Import this module before cupy. The real CuPy 14.2 wheel then runs its own host code over a CUDA that does
 nothing: every kernel launch, matrix product, memset, copy and synchronization is counted, no value is ever
-computed (arrays hold garbage, device-to-host reads give zeros). So it answers "how many launches, and does
-this step copy or wait?", never "is the result right?".
+computed (arrays hold what was copied to them or garbage, device-to-host reads give zeros). So it answers
+"how many launches, and does this step copy or wait?", never "is the result right?".
 
     import cupy_dryrun
     import cupy as cp
@@ -44,6 +44,7 @@ subprocess.run(
 _lib = ctypes.PyDLL(str(_so))
 _lib.dry_name.restype = ctypes.c_char_p
 _lib.dry_bytes.restype = ctypes.c_long
+_lib.dry_stream.restype = ctypes.c_ssize_t
 
 import cupy_backends.cuda.api.driver as _driver
 import cupy_backends.cuda.api.runtime as _runtime
@@ -193,9 +194,10 @@ _libs.cublas = _cublas
 
 
 class Trace:
-    """What one traced block asked for: `events` in order, and the counts."""
+    """What one traced block asked for: `events` in order, the `streams` they were given to, and the counts."""
 
     events = ()
+    streams = ()
     bytes_allocated = 0
 
     def _number(self, tag):
@@ -226,4 +228,5 @@ def trace():
     finally:
         _lib.dry_stop()
         t.events = tuple(_lib.dry_name(i).decode() for i in range(_lib.dry_count()))
+        t.streams = tuple(_lib.dry_stream(i) for i in range(_lib.dry_count()))
         t.bytes_allocated = _lib.dry_bytes()

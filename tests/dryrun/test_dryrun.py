@@ -3,32 +3,12 @@
 Both replace parts of CuPy 14.2, so they run in processes of their own, and only where that version is installed.
 """
 
-import json
-import shutil
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
-
-FOLDER = Path(__file__).parent
-
-
-def run(script):
-    cupy = pytest.importorskip("cupy")
-    if not cupy.__version__.startswith("14.2."):
-        pytest.skip(f"the dry run knows CuPy 14.2, not {cupy.__version__}")
-    if shutil.which("g++") is None:
-        pytest.skip("the dry run needs gcc and g++")
-    command = [sys.executable, str(FOLDER / script)]
-    finished = subprocess.run(command, capture_output=True, text=True, cwd=FOLDER, check=False)
-    assert finished.returncode == 0, finished.stderr
-    return json.loads(finished.stdout)
 
 
 @pytest.fixture(scope="module")
-def counts():
-    return run("count_mlp_step.py")
+def counts(dry_run):
+    return dry_run("count_mlp_step.py")
 
 
 def test_a_training_step_is_at_most_27_device_operations(counts):
@@ -69,8 +49,8 @@ def test_a_step_with_dropout_and_batch_norm_waits_for_nothing(counts):
 
 
 @pytest.fixture(scope="module")
-def images():
-    return run("count_cnn_step.py")
+def images(dry_run):
+    return dry_run("count_cnn_step.py")
 
 
 @pytest.mark.parametrize("model", ["simple_cnn", "deep_cnn", "vgg_small"])
@@ -99,8 +79,8 @@ def test_clipping_penalty_and_update_do_not_grow_with_the_number_of_parameters()
         assert count["total"] <= 14, (name, count["events"])
 
 
-def test_fused_bodies_give_the_plain_bodies_numbers():
-    differences = run("check_fused_bodies.py")
+def test_fused_bodies_give_the_plain_bodies_numbers(dry_run):
+    differences = dry_run("check_fused_bodies.py")
     assert len(differences) > 40
     assert {name: value for name, value in differences.items() if not value <= 3e-7} == {}
 

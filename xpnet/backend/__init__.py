@@ -35,6 +35,7 @@ from xpnet.backend._registry import (
 )
 from xpnet.backend._seams import column_sum, for_blocks, matmul, readable, row_max, row_sum, sum_of_squares, to_host
 from xpnet.backend._torch import Torch
+from xpnet.backend._units import in_units
 from xpnet.backend._windows import Windows
 
 register_backend("numpy", "numpy", kind=NumPy)
@@ -76,6 +77,7 @@ __all__ = [
     "for_blocks",
     "get_backend",
     "host_zeros",
+    "in_units",
     "known_backends",
     "matmul",
     "next_key",

@@ -8,6 +8,7 @@ import array_api_compat
 import numpy as np
 
 from xpnet._typing import Array, Result
+from xpnet.backend import _failures
 from xpnet.backend._column_seams import ColumnSeams
 from xpnet.backend._elementwise import Body, fresh
 from xpnet.backend._random import scramble
@@ -48,6 +49,8 @@ class Backend(WinogradSeams, ColumnSeams):
 
     has_devices = True
     """Whether two arrays of this library can live on different devices, so that a call has to compare them."""
+    uploads_ahead = False
+    """Whether an array can be on its way to the device while the device computes: `upload` a batch before its turn."""
 
     def __init__(self, name: str, xp: Any, *, device: Any = None, dtype: str = "float32") -> None:
         if not (isinstance(dtype, str) and dtype in DTYPES):
@@ -101,8 +104,26 @@ class Backend(WinogradSeams, ColumnSeams):
         if np.ma.is_masked(values):
             raise ValueError("values: some are masked and so have no value; give them one first: values.filled(0.0)")
         host = np.asarray(values if origin is None else origin.to_host(values))
-        kind = {"f": "float", "i": "int", "u": "int", "b": "bool"}.get(host.dtype.kind, str(host.dtype))
-        return self._from_host(host, self.dtype_for(kind))
+        return self._from_host(host, self.dtype_for(host_kind(host)))
+
+    def upload(self, host: np.ndarray[Any, Any], rows: Any = None) -> Callable[[], Array]:
+        """Begins to bring rows of a host array here: those of a slice or of these numbers, or all.
+
+        Returns
+        -------
+        A function to call once, when the array is needed: it gives what `asarray(host[rows])` does. Where
+        `uploads_ahead`, the device may compute something else meanwhile.
+        """
+        array = self.asarray(host if rows is None else host[rows])
+        return lambda: array
+
+    def bytes_of(self, host: np.ndarray[Any, Any]) -> int:
+        """How many bytes a host array would take here, in the type that `asarray` gives it."""
+        return host.size * np.dtype(self._type_name(host_kind(host))).itemsize
+
+    def room(self) -> int | None:
+        """Bytes that new arrays can still take in the device's own memory; None where that is the host's."""
+        return None
 
     def zeros(self, shape: int | Sequence[int]) -> Array:
         """A writable array of zeros on this backend; `()` gives a 0-d array, never a scalar."""
@@ -118,10 +139,13 @@ class Backend(WinogradSeams, ColumnSeams):
 
     def dtype_for(self, kind: str) -> Any:
         """This backend's type for values of a kind: `"float"`, `"int"` or `"bool"`."""
+        return getattr(self.xp, self._type_name(kind))
+
+    def _type_name(self, kind: str) -> str:
         names = {"float": self.dtype, "int": "int64", "bool": "bool"}
         if kind not in names:
             raise TypeError(f"values: expected numbers (floating-point, integer or boolean), got {kind}")
-        return getattr(self.xp, names[kind])
+        return names[kind]
 
     def kind(self, x: Array) -> str:
         """`"float"`, `"int"` or `"bool"`; for anything else the name of its type."""
@@ -259,6 +283,14 @@ class Backend(WinogradSeams, ColumnSeams):
     def release(self) -> None:
         """Gives memory that is held for reuse back to the system."""
 
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """Whether an error means that memory, on the device or the host, could not be had."""
+        return _failures.out_of_memory(error)
+
+    def is_lost(self, error: BaseException) -> bool:
+        """Whether an error means that the device can no longer be used: nothing on it can be read any more."""
+        return _failures.lost(error)
+
     def describe(self) -> list[str]:
         """One line for each device, for `python -m xpnet`."""
         return ["CPU"]
@@ -288,3 +320,8 @@ class Backend(WinogradSeams, ColumnSeams):
         if row is None or row.shape[1] < n:
             row = self._kept[key] = self.xp.asarray(make(n), dtype=dtype, device=device)
         return row[:, :n]
+
+
+def host_kind(host: np.ndarray[Any, Any]) -> str:
+    """`"float"`, `"int"` or `"bool"`; for anything else the name of its type."""
+    return {"f": "float", "i": "int", "u": "int", "b": "bool"}.get(host.dtype.kind, str(host.dtype))

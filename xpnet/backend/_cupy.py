@@ -2,14 +2,16 @@
 
 import contextlib
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from xpnet._typing import Array
-from xpnet.backend._backend import Backend
+from xpnet.backend._backend import Backend, host_kind
 from xpnet.backend._cupy_graph import CudaRecorder
 from xpnet.backend._cupy_kernels_winograd import WinogradKernels
+from xpnet.backend._cupy_uploads import Uploads
 from xpnet.backend._elementwise import Body, fresh
 from xpnet.backend._registry import BackendUnavailableError
 from xpnet.backend._windows import Windows
@@ -23,10 +25,13 @@ _SMALL = 2**14
 class CuPy(WinogradKernels, Backend):
     """CuPy on an NVIDIA GPU. `device` is the GPU's number."""
 
+    uploads_ahead = True
+
     def __init__(self, name: str, xp: Any, *, device: int | None = None, dtype: str = "float32") -> None:
         import cupy
 
         self._cupy = cupy
+        self._uploads: dict[int, Uploads] = {}
         super().__init__(name, xp, device=device, dtype=dtype)
 
     def _check_device(self) -> None:
@@ -55,6 +60,22 @@ class CuPy(WinogradKernels, Backend):
     def zeros(self, shape: Any) -> Array:
         with self._here():
             return self._cupy.zeros(shape, dtype=self.dtype)
+
+    def upload(self, host: np.ndarray[Any, Any], rows: Any = None) -> Callable[[], Array]:
+        """On a stream of its own, from pinned memory into which the rows are gathered."""
+        if not self.bytes_of(host):
+            return super().upload(host, rows)
+        device = self._cupy.cuda.runtime.getDevice() if self.device is None else self.device
+        uploads = self._uploads.get(device) or self._uploads.setdefault(device, Uploads(self._cupy, device))
+        return uploads.start(host, rows, np.dtype(self._type_name(host_kind(host))))
+
+    def room(self) -> int:
+        """What the GPU has free and what the pool holds for reuse, within the pool's limit."""
+        with self._here():
+            pool = self._cupy.get_default_memory_pool()
+            free = int(self._cupy.cuda.runtime.memGetInfo()[0]) + int(pool.free_bytes())
+            limit = int(pool.get_limit())
+            return min(free, limit - int(pool.used_bytes())) if limit else free
 
     def to_host(self, x: Array) -> np.ndarray[Any, Any]:
         host: np.ndarray[Any, Any] = self._cupy.asnumpy(x)

@@ -45,6 +45,16 @@ class Torch(Backend):
     def readable(self, x: Array) -> bool:
         return bool(x.device.type == "cpu")
 
+    def room(self) -> int | None:
+        """On a GPU, what it has free and what PyTorch holds for reuse."""
+        import torch
+
+        device = torch.empty((), device=self.device).device
+        if device.type != "cuda":
+            return None
+        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0] + held)
+
     def synchronize(self) -> None:
         import torch
 

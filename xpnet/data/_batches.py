@@ -1,13 +1,17 @@
+from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xpnet._typing import Array
-from xpnet.backend import checked_seed, get_backend, random_key
+from xpnet.backend import Backend, checked_seed, get_backend, random_key
 from xpnet.data._augment import Augmentation
-from xpnet.data._source import Rows, open_source
+from xpnet.data._resident import check_resident, resident_sources
+from xpnet.data._source import DeviceSource, Order, Pending, Rows, Source, open_source
+
+_Item = TypeVar("_Item")
 
 _WINDOW = 32
 """Batches read together and shuffled in memory, where the data can only be sliced."""
@@ -24,7 +28,16 @@ class Batches:
     """
 
     def __init__(
-        self, x: Any, t: Any, size: int, seed: int, *, shuffle: bool, drop_last: bool, augment: Sequence[Augmentation]
+        self,
+        x: Any,
+        t: Any,
+        size: int,
+        seed: int,
+        *,
+        shuffle: bool,
+        drop_last: bool,
+        augment: Sequence[Augmentation],
+        resident: bool | None,
     ) -> None:
         if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
             raise ValueError(f"batches: size must be a positive integer, got {size!r}")
@@ -39,6 +52,9 @@ class Batches:
             raise ValueError(f"batches: x has {self.examples} examples but t has {len(self._t)}")
         if len(self) == 0:
             raise ValueError(f"batches: {self.examples} examples make no batch of size {size}")
+        check_resident(resident, self._x, self._t)
+        self.resident = resident
+        self._placed: dict[Backend, tuple[Source, Source]] = {}
 
     def __len__(self) -> int:
         """The number of batches in a pass."""
@@ -54,24 +70,48 @@ class Batches:
         random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([self.seed, epoch])))
         keys = [random_key(self.seed, f"epoch {epoch}, augmentation {i}") for i in range(len(self.augment))]
         backend = get_backend()
-        scattered = self._x.scattered and self._t.scattered
-        for rows, x, t in self._anywhere(random) if scattered or not self.shuffle else self._windows(random):
-            x = backend.asarray(x)
-            if self.augment:
-                examples = backend.asarray(np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows)
+        x, t = self._sources(backend)
+        if (x.scattered and t.scattered) or not self.shuffle:
+            started = self._anywhere(random, backend, x, t)
+        else:
+            started = self._windows(random, backend)
+
+        def finish(batch: _Started) -> tuple[Array, Array]:
+            x = batch[0]()
+            if keys:
+                examples = batch[2]()
                 for change, key in zip(self.augment, keys, strict=True):
                     x = change(x, examples, key)
-            yield x, backend.asarray(t)
+            return x, batch[1]()
 
-    def _anywhere(self, random: np.random.Generator) -> Iterator[tuple[Rows, Array, Array]]:
-        """Batches of rows from all over the data, and which they are."""
-        order = random.permutation(self.examples) if self.shuffle else None
+        yield from map(finish, one_ahead(started) if backend.uploads_ahead else started)
+
+    def _sources(self, backend: Backend) -> tuple[Source, Source]:
+        """Where the examples come from in a pass on this backend."""
+        if self.resident is False:
+            return self._x, self._t
+        if backend not in self._placed:
+            self._placed[backend] = resident_sources(self._x, self._t, backend, self.resident)
+        return self._placed[backend]
+
+    def _anywhere(self, random: np.random.Generator, backend: Backend, x: Source, t: Source) -> Iterator["_Started"]:
+        """Batches of rows from all over the data."""
+        order = Order(random.permutation(self.examples) if self.shuffle else None)
         for start in range(0, len(self) * self.size, self.size):
-            rows = slice(start, min(start + self.size, self.examples))
-            chosen = rows if order is None else order[rows]
-            yield chosen, self._x.rows(chosen), self._t.rows(chosen)
+            piece = slice(start, min(start + self.size, self.examples))
+            examples = self._examples(piece, order, backend, x)
+            yield x.start(piece, order, backend), t.start(piece, order, backend), examples
 
-    def _windows(self, random: np.random.Generator) -> Iterator[tuple[Rows, Array, Array]]:
+    def _examples(self, piece: slice, order: Order, backend: Backend, x: Source) -> Pending:
+        """Which examples they are, for augmentations; from beside the inputs, if those are on the device."""
+        if not self.augment:
+            return _nothing
+        if isinstance(x, DeviceSource):
+            return lambda: backend.asarray(x.examples(piece, order))
+        rows = order.rows(piece)
+        return backend.upload(np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows)
+
+    def _windows(self, random: np.random.Generator, backend: Backend) -> Iterator["_Started"]:
         """Slices in random order, a window of them shuffled together: each example once, a window in memory."""
         starts = random.permutation(np.arange(0, self.examples, self.size))
         left: list[tuple[NDArray[np.int64], NDArray[Any], NDArray[Any]]] = []  # what did not fill a batch yet
@@ -83,11 +123,63 @@ class Batches:
             whole = len(x) // self.size * self.size
             for start in range(0, whole, self.size):
                 chosen = order[start : start + self.size]
-                yield rows[chosen], x[chosen], t[chosen]
+                yield self._upload(backend, rows, x, t, chosen)
             rest = order[whole:]
             left = [(rows[rest], x[rest], t[rest])]
         if len(left[0][0]) and not self.drop_last:
-            yield left[0]
+            yield self._upload(backend, *left[0], np.arange(len(left[0][0])))
+
+    def _upload(
+        self,
+        backend: Backend,
+        rows: NDArray[np.int64],
+        x: NDArray[Any],
+        t: NDArray[Any],
+        chosen: NDArray[np.int64],
+    ) -> "_Started":
+        examples = backend.upload(rows, chosen) if self.augment else _nothing
+        return backend.upload(x, chosen), backend.upload(t, chosen), examples
+
+
+_Started = tuple[Pending, Pending, Pending]
+"""Inputs, targets and the numbers of the examples of one batch, which may be on their way."""
+
+
+def _nothing() -> Array:
+    return None
+
+
+def one_ahead(items: Iterator[_Item]) -> Iterator[_Item]:
+    """The same items, each made before the one ahead of it is given away; an error comes in its item's place.
+
+    Examples
+    --------
+    >>> def loud():
+    ...     for i in range(3):
+    ...         print("made", i)
+    ...         yield i
+    >>> for i in one_ahead(loud()):
+    ...     print("used", i)
+    made 0
+    made 1
+    used 0
+    made 2
+    used 1
+    used 2
+    """
+    made: deque[_Item] = deque()
+    end: Exception | None = None
+    while True:
+        while end is None and len(made) < 2:
+            try:
+                made.append(next(items))
+            except Exception as error:
+                end = error
+        if not made:
+            if end is None or isinstance(end, StopIteration):
+                return
+            raise end
+        yield made.popleft()
 
 
 def batches(
@@ -99,11 +191,14 @@ def batches(
     shuffle: bool = True,
     drop_last: bool = False,
     augment: Sequence[Augmentation] = (),
+    resident: bool | None = None,
 ) -> Batches:
-    """Splits inputs and targets into batches, which are moved to the current backend one at a time.
+    """Splits inputs and targets into batches on the current backend.
 
     Each `for` loop over the result is one pass over the data, in an order that follows from `seed` and the number of
-    the pass.
+    the pass. A GPU keeps data that fit: they are brought there once, in the first pass, and batches are taken from them
+    there. Other data are brought there batch by batch; with CuPy the next batch is on its way while the GPU computes.
+    Values and order are the same either way.
 
     Parameters
     ----------
@@ -117,6 +212,9 @@ def batches(
     augment : what changes the inputs of each batch at random, anew in each pass, one after the other: `RandomCrop(4)`,
         `RandomFlip()` or any `Augmentation`. For training, not for validation. What it does to an example follows
         from `seed`, the pass and the example's number, and not from the batch that it falls into.
+    resident : whether a GPU keeps the data: True, False, or None for arrays in memory that take up to a quarter of what
+        the GPU has free. What is changed in the arrays after the first pass is then not seen. It lasts as long as the
+        result of this call. Without a GPU it means nothing, as arrays in memory are where they are needed.
 
     Returns
     -------
@@ -126,6 +224,7 @@ def batches(
     ------
     ValueError : lengths differ, there is no batch, inputs or targets are not finite, or labels are negative.
     TypeError : inputs that are not floating-point, or values of any other kind; `augment` that is no list of callables.
+    MemoryError : in the first pass, where data that are to be resident are larger than what the GPU has free.
 
     Examples
     --------
@@ -138,7 +237,7 @@ def batches(
     >>> from xpnet.data import RandomFlip
     >>> pairs = batches(np.zeros((5, 8, 8, 1)), np.arange(5), 2, augment=[RandomFlip()])
     """
-    return Batches(x, t, size, seed, shuffle=shuffle, drop_last=drop_last, augment=augment)
+    return Batches(x, t, size, seed, shuffle=shuffle, drop_last=drop_last, augment=augment, resident=resident)
 
 
 def check_inputs(name: str, x: NDArray[Any], rows: Rows) -> None:

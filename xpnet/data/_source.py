@@ -11,6 +11,36 @@ from xpnet.backend import Backend, HostArray, find_backend
 
 Rows = slice | NDArray[np.int64]
 Check = Callable[[str, Array, Rows], None]
+Pending = Callable[[], Array]
+"""An array that may be on its way; called once, when it is needed."""
+
+
+@final
+class Order:
+    """Which example comes when in one pass: on the host, and from its first use there on a device.
+
+    Parameters
+    ----------
+    numbers : of the examples, in the order they come; None for the order of the data.
+    """
+
+    def __init__(self, numbers: NDArray[np.int64] | None) -> None:
+        self.numbers = numbers
+        self._there: dict[tuple[str, str], Array] = {}
+
+    def rows(self, piece: slice) -> Rows:
+        """Those of a piece of the pass."""
+        return piece if self.numbers is None else self.numbers[piece]
+
+    def beside(self, values: Array, backend: Backend, piece: slice) -> Array:
+        """The numbers of the examples of a piece, where these values live: copied there once, all together."""
+        xp, device = backend.xp, backend.device_of(values)
+        if self.numbers is None:
+            return xp.arange(piece.start, piece.stop, dtype=xp.int64, device=device)
+        key = backend.name, str(device)
+        if key not in self._there:
+            self._there[key] = xp.asarray(self.numbers, dtype=xp.int64, device=device)
+        return self._there[key][piece]
 
 
 class Source(Protocol):
@@ -21,11 +51,11 @@ class Source(Protocol):
 
     def __len__(self) -> int: ...
 
-    def rows(self, rows: Rows) -> Array:
-        """The examples of a slice, or those of these numbers."""
+    def start(self, piece: slice, order: Order, backend: Backend) -> Pending:
+        """Begins to bring the examples of a piece of a pass to a backend."""
 
-    def host_rows(self, rows: Rows) -> HostArray:
-        """The same on the host."""
+    def host_rows(self, rows: slice) -> HostArray:
+        """The examples of a slice, on the host."""
 
 
 def open_source(name: str, values: Any, check: Check) -> Source:
@@ -67,15 +97,16 @@ class HostSource:
     def __init__(self, name: str, values: NDArray[Any], check: Check) -> None:
         _check_axes(name, values)
         check(name, values, slice(0, len(values)))
-        self.values = values
+        self.name, self.values = name, values
 
     def __len__(self) -> int:
         return len(self.values)
 
-    def rows(self, rows: Rows) -> Array:
-        return self.values[rows]
+    def start(self, piece: slice, order: Order, backend: Backend) -> Pending:
+        return backend.upload(self.values, order.rows(piece))
 
-    host_rows = rows
+    def host_rows(self, rows: slice) -> HostArray:
+        return self.values[rows]
 
 
 @final
@@ -89,35 +120,54 @@ class FileSource:
     def __len__(self) -> int:
         return len(self.values)
 
-    def rows(self, rows: Rows) -> Array:
+    def start(self, piece: slice, order: Order, backend: Backend) -> Pending:
+        return backend.upload(self._read(order.rows(piece)))
+
+    def host_rows(self, rows: slice) -> HostArray:
+        return self._read(rows)
+
+    def _read(self, rows: Rows) -> HostArray:
         values = np.asarray(self.values[rows])
         self.check(self.name, values, rows)
         return values
 
-    host_rows = rows
-
 
 @final
 class DeviceSource:
-    """An array that lives on a device already, and is indexed there."""
+    """An array that lives on a device already, and is indexed there.
+
+    Parameters
+    ----------
+    kept : whether the array is our own copy, so that nobody may get a view of it.
+    """
 
     scattered = True
 
-    def __init__(self, name: str, backend: Backend, values: Array) -> None:
+    def __init__(self, name: str, backend: Backend, values: Array, *, kept: bool = False) -> None:
         _check_axes(name, values)
-        self.backend, self.values = backend, values
+        self.name, self.backend, self.values, self.kept = name, backend, values, kept
 
     def __len__(self) -> int:
         return int(self.values.shape[0])
 
-    def rows(self, rows: Rows) -> Array:
-        if isinstance(rows, slice):
-            return self.values[rows.start : min(rows.stop, len(self)), ...]
-        xp = self.backend.xp
-        return xp.take(self.values, xp.asarray(rows, device=self.backend.device_of(self.values)), axis=0)
+    def start(self, piece: slice, order: Order, backend: Backend) -> Pending:
+        def take() -> Array:
+            if order.numbers is None:
+                rows = self._slice(piece)
+                return backend.asarray(self.backend.copy(rows) if self.kept else rows)
+            return backend.asarray(self.backend.xp.take(self.values, self.examples(piece, order), axis=0))
 
-    def host_rows(self, rows: Rows) -> HostArray:
-        return self.backend.to_host(self.rows(rows))
+        return take
+
+    def examples(self, piece: slice, order: Order) -> Array:
+        """The numbers of the examples of a piece, beside the values."""
+        return order.beside(self.values, self.backend, piece)
+
+    def host_rows(self, rows: slice) -> HostArray:
+        return self.backend.to_host(self._slice(rows))
+
+    def _slice(self, rows: slice) -> Array:
+        return self.values[rows.start : min(rows.stop, len(self)), ...]
 
 
 def _check_axes(name: str, values: Array) -> None:

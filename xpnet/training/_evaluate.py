@@ -48,7 +48,7 @@ def evaluate(
     check_metrics("evaluate", metrics or {})
     outputs, targets, losses = [], [], []
     with use_backend(model.backend):
-        for x, t in as_batches("evaluate: data", data, batch_size):
+        for x, t in as_batches("evaluate: data", data, batch_size, resident=False):
             y = model(x)
             losses.append((loss(y, t)[0], y.shape[0]))
             if metrics:
@@ -90,17 +90,19 @@ def predict(model: Layer, x: Any, *, batch_size: int = 256) -> HostArray:
     """
     with use_backend(model.backend) as backend:
         numbers = np.arange(x.shape[0] if getattr(x, "shape", ()) else len(x))  # the standard's arrays have no len()
-        parts = batches(x, numbers, batch_size, shuffle=False)
+        parts = batches(x, numbers, batch_size, shuffle=False, resident=False)
         return np.concatenate([backend.to_host(model(part)) for part, _ in parts])
 
 
-def as_batches(argument: str, data: Pairs, batch_size: int) -> Iterable[tuple[Array, Array]]:
-    """Batches as they are, or `(x, t)` in batches, in order."""
+def as_batches(
+    argument: str, data: Pairs, batch_size: int, *, resident: bool | None = None
+) -> Iterable[tuple[Array, Array]]:
+    """Batches as they are, or `(x, t)` in batches, in order. One pass alone is not worth keeping data on a GPU."""
     if isinstance(data, tuple):
         if len(data) != 2:
             raise ValueError(f"{argument}: expected batches or a pair (x, t), got a tuple of {len(data)}")
         x, t = data
-        return batches(x, t, batch_size, shuffle=False)
+        return batches(x, t, batch_size, shuffle=False, resident=resident)
     return data
 
 
