@@ -8,6 +8,7 @@ from xpnet.backend._capture import Captured, CaptureUnavailableError, CaptureWar
 from xpnet.backend._choice import available_backends, get_backend, register_backend, set_backend, use_backend
 from xpnet.backend._cupy import CuPy
 from xpnet.backend._elementwise import elementwise
+from xpnet.backend._failures import asked_bytes
 from xpnet.backend._numba import compiled_loops
 from xpnet.backend._numpy import NumPy
 from xpnet.backend._random import (
@@ -63,6 +64,7 @@ __all__ = [
     "Recording",
     "Windows",
     "array_namespace",
+    "asked_bytes",
     "available_backends",
     "backend_of",
     "capture",

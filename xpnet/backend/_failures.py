@@ -1,5 +1,7 @@
 """What errors of array libraries mean, told by their texts: CuPy, PyTorch, cuBLAS and cuDNN share no classes."""
 
+import re
+
 _OUT_OF_MEMORY = (
     *("cudaErrorMemoryAllocation", "CUDA_ERROR_OUT_OF_MEMORY", "CUDA error: out of memory", "CUDA out of memory"),
     *("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
@@ -8,15 +10,14 @@ _OUT_OF_MEMORY = (
 _LOST = (
     *("an illegal memory access was encountered", "unspecified launch failure", "misaligned address"),
     *("an illegal instruction was encountered", "invalid program counter", "device-side assert triggered"),
-    *("hardware stack error", "operation not supported on global/shared address space"),
-    *("uncorrectable ECC error encountered", "uncorrectable NVLink error", "the launch timed out and was terminated"),
-    *("busy or unavailable", "no CUDA-capable device is detected", "GPU access blocked by the operating system"),
-    *("cudaErrorDevicesUnavailable", "cudaErrorECCUncorrectable", "cudaErrorIllegalAddress", "cudaErrorLaunchFailure"),
-    *("cudaErrorNoDevice", "cudaErrorSystemNotReady", "cudaErrorContextIsDestroyed", "cudaErrorUnknown"),
-    *("CUDA_ERROR_ILLEGAL_ADDRESS", "CUDA_ERROR_LAUNCH_FAILED", "CUDA_ERROR_ECC_UNCORRECTABLE"),
-    *("CUDA_ERROR_NO_DEVICE", "CUDA_ERROR_DEVICE_UNAVAILABLE", "CUDA_ERROR_CONTEXT_IS_DESTROYED"),
-    "CUDA_ERROR_UNKNOWN",
+    *("hardware stack error", "operation not supported on global/shared address space", "context is destroyed"),
+    *("uncorrectable ECC error encountered", "uncorrectable NVLink error", "cudaErrorContained"),
+    *("the launch timed out and was terminated", "busy or unavailable", "no CUDA-capable device is detected"),
+    *("GPU access blocked by the operating system", "system not yet initialized"),
+    *("cudaErrorUnknown", "CUDA_ERROR_UNKNOWN", "CUDA error: unknown error"),
 )
+_ASKED = re.compile(r"allocat\w+ ([\d.,]+) ?(bytes|B|KiB|MiB|GiB|TiB|PiB|EiB)\b")
+_BYTES = {"bytes": 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "PiB": 2**50, "EiB": 2**60}
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -27,6 +28,12 @@ def out_of_memory(error: BaseException) -> bool:
 def lost(error: BaseException) -> bool:
     """Whether a device can no longer be used by this process, nor anything on it be read."""
     return isinstance(error, RuntimeError) and _says(error, _LOST)
+
+
+def asked_bytes(error: BaseException) -> int | None:
+    """How much memory could not be had, as far as the error tells."""
+    found = _ASKED.search(str(error))
+    return None if found is None else int(float(found[1].replace(",", "")) * _BYTES[found[2]])
 
 
 def _says(error: BaseException, phrases: tuple[str, ...]) -> bool:

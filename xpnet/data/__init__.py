@@ -10,6 +10,7 @@ from xpnet.data._digits import digits
 from xpnet.data._idx import read_idx
 from xpnet.data._mnist import fashion_mnist, mnist
 from xpnet.data._polynomial import polynomial
+from xpnet.data._resident import resident_bytes
 from xpnet.data._scale import MinMax, Standardize
 from xpnet.data._sine import sine
 
@@ -29,5 +30,6 @@ __all__ = [
     "polynomial",
     "random_bits",
     "read_idx",
+    "resident_bytes",
     "sine",
 ]

@@ -1,10 +1,13 @@
 """Data that fit stay on the device, where batches are then taken from them without any copy from the host."""
 
+import weakref
+
 from xpnet.backend import Backend, in_units
 from xpnet.data._source import DeviceSource, FileSource, HostSource, Source
 
 SHARE = 0.25
 """The part of a device's free memory that data may take unasked."""
+_kept: weakref.WeakKeyDictionary[DeviceSource, int] = weakref.WeakKeyDictionary()
 
 
 def check_resident(resident: bool | None, *sources: Source) -> None:
@@ -49,8 +52,23 @@ def resident_sources(x: Source, t: Source, backend: Backend, resident: bool | No
         if resident:
             raise MemoryError(_too_large(backend, needed, room)) from error
         return x, t
-    there = {source.name: DeviceSource(source.name, backend, array(), kept=True) for source, array in pending}
+    there = {}
+    for source, array in pending:
+        there[source.name] = kept = DeviceSource(source.name, backend, array(), kept=True)
+        _kept[kept] = backend.bytes_of(source.values)
     return there.get("x", x), there.get("t", t)
+
+
+def resident_bytes(backend: Backend) -> int:
+    """How much all data take that batches keep on devices of this backend's library.
+
+    Examples
+    --------
+    >>> from xpnet.backend import get_backend
+    >>> resident_bytes(get_backend())
+    0
+    """
+    return sum(size for source, size in list(_kept.items()) if source.backend.name == backend.name)
 
 
 def _too_large(backend: Backend, needed: int, room: int) -> str:

@@ -4,18 +4,23 @@ from xpnet.training._callbacks import BestWeights, Callback, EarlyStopping, Grad
 from xpnet.training._evaluate import evaluate, predict
 from xpnet.training._fit import fit, train_step
 from xpnet.training._history import History
+from xpnet.training._memory import DeviceLostError, MemoryWatch, OutOfMemoryError, explained_out_of_memory
 from xpnet.training._metrics import accuracy, r2
 
 __all__ = [
     "BestWeights",
     "Callback",
+    "DeviceLostError",
     "EarlyStopping",
     "GradientNorms",
     "History",
     "LogCSV",
+    "MemoryWatch",
+    "OutOfMemoryError",
     "Run",
     "accuracy",
     "evaluate",
+    "explained_out_of_memory",
     "fit",
     "predict",
     "r2",
