@@ -1,6 +1,7 @@
-"""The scripts here replace parts of CuPy 14.2, so they run in processes of their own, where that version is installed."""
+"""The scripts here replace parts of CuPy; pytest must not import them for doctests."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -9,24 +10,25 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parent
-
-collect_ignore = [file.name for file in FOLDER.glob("*.py") if not file.name.startswith("test_")]
-"""Pytest must not import them for doctests."""
+collect_ignore = [path.name for path in FOLDER.glob("*.py") if not path.name.startswith(("test_", "conftest"))]
 
 
 @pytest.fixture(scope="session")
 def dry_run():
-    """`dry_run(script)` runs a script of this folder and returns the JSON that it prints."""
+    """`dry_run(script)`: what a script here prints, run in a process of its own where CuPy 14.2 is installed."""
+
+    def run(script):
+        cupy = pytest.importorskip("cupy")
+        if not cupy.__version__.startswith("14.2."):
+            pytest.skip(f"the dry run knows CuPy 14.2, not {cupy.__version__}")
+        if shutil.which("g++") is None:
+            pytest.skip("the dry run needs gcc and g++")
+        command = [sys.executable, str(FOLDER / script)]
+        beside = {"PYTHONPATH": str(FOLDER.parent.parent)}  # the package that stands beside these tests
+        finished = subprocess.run(
+            command, capture_output=True, text=True, cwd=FOLDER, check=False, env=os.environ | beside
+        )
+        assert finished.returncode == 0, finished.stderr
+        return json.loads(finished.stdout)
+
     return run
-
-
-def run(script):
-    cupy = pytest.importorskip("cupy")
-    if not cupy.__version__.startswith("14.2."):
-        pytest.skip(f"the dry run knows CuPy 14.2, not {cupy.__version__}")
-    if shutil.which("g++") is None:
-        pytest.skip("the dry run needs gcc and g++")
-    command = [sys.executable, str(FOLDER / script)]
-    finished = subprocess.run(command, capture_output=True, text=True, cwd=FOLDER, check=False)
-    assert finished.returncode == 0, finished.stderr
-    return json.loads(finished.stdout)

@@ -26,7 +26,8 @@ def test_the_calls_before_are_real_steps(found):
 
 def test_a_thousand_replays_allocate_nothing(found):
     assert found["thousand"]["bytes"] == 0
-    assert set(found["thousand"]["events"]) <= {"<D2D>", "<graph>", "<memset>", "cupy_fill"}  # the learning rate is written where it changed
+    rate = {"<memset>", "cupy_fill"}  # the learning rate is written where it changed
+    assert set(found["thousand"]["events"]) <= {"<D2D>", "<graph>", *rate}
 
 
 @pytest.mark.parametrize("product", ["product", "products", "transposed"])

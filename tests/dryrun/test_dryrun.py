@@ -70,8 +70,8 @@ def test_a_convolutional_step_neither_clears_nor_copies_arrays(images, model):
     assert images[model][0]["memsets"] == images[model][0]["d2d"] == 0, images[model][0]["events"]
 
 
-def test_clipping_penalty_and_update_do_not_grow_with_the_number_of_parameters():
-    found = run("count_update.py")
+def test_clipping_penalty_and_update_do_not_grow_with_the_number_of_parameters(dry_run):
+    found = dry_run("count_update.py")
     assert found["parameters"] == [2, 161]
     assert found["few"] == found["many"]
     for name, count in found["many"].items():
@@ -86,8 +86,8 @@ def test_fused_bodies_give_the_plain_bodies_numbers(dry_run):
 
 
 @pytest.fixture(scope="module")
-def kernels():
-    return run("check_kernels.py")
+def kernels(dry_run):
+    return dry_run("check_kernels.py")
 
 
 @pytest.mark.parametrize(("dtype", "close"), [("float32", 1e-6), ("float64", 1e-12), ("float16", 1e-3)])

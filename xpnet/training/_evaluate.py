@@ -7,6 +7,7 @@ from xpnet._typing import Array, Pullback
 from xpnet.backend import HostArray, get_backend, use_backend
 from xpnet.data import batches
 from xpnet.layers import Layer
+from xpnet.training._memory import MemoryWatch
 
 Loss: TypeAlias = Callable[[Array, Array], tuple[Array, Pullback]]
 Metric: TypeAlias = Callable[[Array, Array], Array]
@@ -35,6 +36,7 @@ def evaluate(
     Raises
     ------
     ValueError : no examples, or what `batches`, the model and the loss raise.
+    OutOfMemoryError : a batch needs more memory than there is; the message tells which should fit.
 
     Examples
     --------
@@ -47,10 +49,12 @@ def evaluate(
     """
     check_metrics("evaluate", metrics or {})
     outputs, targets, losses = [], [], []
+    watch = MemoryWatch(model)
     with use_backend(model.backend):
         for x, t in as_batches("evaluate: data", data, batch_size, resident=False):
-            y = model(x)
-            losses.append((loss(y, t)[0], y.shape[0]))
+            with watch.step(x, training=False):
+                y = model(x)
+                losses.append((loss(y, t)[0], y.shape[0]))
             if metrics:
                 outputs.append(y)
                 targets.append(t)
@@ -91,7 +95,11 @@ def predict(model: Layer, x: Any, *, batch_size: int = 256) -> HostArray:
     with use_backend(model.backend) as backend:
         numbers = np.arange(x.shape[0] if getattr(x, "shape", ()) else len(x))  # the standard's arrays have no len()
         parts = batches(x, numbers, batch_size, shuffle=False, resident=False)
-        return np.concatenate([backend.to_host(model(part)) for part, _ in parts])
+        watch, found = MemoryWatch(model), []
+        for part, _ in parts:
+            with watch.step(part, training=False):
+                found.append(backend.to_host(model(part)))
+        return np.concatenate(found)
 
 
 def as_batches(

@@ -22,6 +22,7 @@ from xpnet.training._evaluate import (
 )
 from xpnet.training._history import History
 from xpnet.training._ledger import Ledger
+from xpnet.training._memory import DeviceLostError, MemoryWatch, OutOfMemoryError
 
 CAPTURE = ("auto", "off")
 
@@ -99,6 +100,8 @@ def fit(
     NonFiniteError : the loss or a gradient is not finite. The message tells the step, the first layer where, and the
         direction; parameters are as they were before that step, and so are running statistics (where looking waits for
         a GPU: as they were at the last look).
+    OutOfMemoryError : a step needs more memory than there is; the message tells which batch should fit.
+    DeviceLostError : the device is gone, and all that was on it.
     ValueError, TypeError : an argument out of its range or of another kind, an optimizer of another model, no batches.
 
     Examples
@@ -138,7 +141,7 @@ def fit(
         shown = [metric(y, t) for metric in (metrics or {}).values()]
         ledger.note(value, *shown, *(() if cost is None else (cost,)))
 
-    steps = _Steps(step, capture)
+    steps, watch = _Steps(step, capture), MemoryWatch(model)
     with use_backend(backend), backend.quiet():
         for listener in listeners:
             listener.on_start(run)
@@ -149,7 +152,7 @@ def fit(
                 hidden = None if progress is None else not progress
                 total = len(batches) if isinstance(batches, Sized) else None
                 with tqdm(total=total, desc=f"epoch {run.epoch}/{epochs}", unit="batch", disable=hidden) as bar:
-                    row = _epoch(run, batches, steps, ledger, _Unseen(model, loss), log_every, listeners, bar)
+                    row = _epoch(run, batches, steps, ledger, watch, _Unseen(model, loss), log_every, listeners, bar)
                     if validation is not None:
                         found = evaluate(model, validation, loss=loss, metrics=metrics)
                         row |= {f"val_{name}": value for name, value in found.items()}
@@ -158,7 +161,7 @@ def fit(
                 run.history.epochs.append({"epoch": run.epoch} | row | rest)
                 for listener in listeners:
                     listener.on_epoch(run)
-        except NonFiniteError as error:
+        except (NonFiniteError, OutOfMemoryError, DeviceLostError) as error:
             error.history = run.history
             raise
         finally:
@@ -172,6 +175,7 @@ def _epoch(
     batches: Iterable[tuple[Array, Array]],
     step: "_Steps",
     ledger: Ledger,
+    watch: MemoryWatch,
     unseen: "_Unseen",
     log_every: int,
     listeners: Sequence[Callback],
@@ -185,15 +189,16 @@ def _epoch(
         for x, t in batches:
             unseen.batches[optimizer.steps] = x, t
             try:
-                step(x, t)
-                ledger.count(x.shape[0])
-                run.step += 1
-                look = run.step % log_every == 0
-                if look:
-                    ledger.read()
-                    optimizer.raise_if_not_finite()
-                if look or at_once:
-                    unseen.clear()
+                with watch.step(x):
+                    step(x, t)
+                    ledger.count(x.shape[0])
+                    run.step += 1
+                    look = run.step % log_every == 0
+                    if look:
+                        ledger.read()
+                        optimizer.raise_if_not_finite()
+                    if look or at_once:
+                        unseen.clear()
             except NonFiniteError as error:
                 raise unseen.explain(error) from None
             for listener in listeners:
@@ -207,6 +212,9 @@ def _epoch(
             optimizer.raise_if_not_finite()
         except NonFiniteError as error:
             raise unseen.explain(error) from None
+    except DeviceLostError:
+        ledger.give_up()
+        raise
     finally:  # what a run has shown outlives its end
         ledger.read()
         run.history.steps["loss"] += ledger.losses()

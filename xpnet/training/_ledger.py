@@ -66,6 +66,10 @@ class Ledger:
             self._table[...] = 0.0
             self._place[...] = 0
 
+    def give_up(self) -> None:
+        """Forgets what was not read, as it cannot be read any more."""
+        del self.sizes[len(self.rows) :]
+
     def losses(self) -> list[float]:
         """The first quantity of all steps that were read."""
         return [row[0] for row in self.rows]
