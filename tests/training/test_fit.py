@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import xpnet
-from xpnet import data, losses, models, schedules
+from xpnet import data, losses, models, schedules, training
 from xpnet.backend import available_backends, use_backend
 from xpnet.optimizers import SGD, Adam, Momentum
 from xpnet.penalties import L2
@@ -254,3 +254,39 @@ def test_a_run_that_stops_at_infinity_leaves_its_history(backend):
     with pytest.raises(xpnet.NonFiniteError) as caught:
         xpnet.fit(model, pairs, loss=xpnet.losses.squared_error, optimizer=xpnet.optimizers.SGD(model, 1.0), epochs=9)
     assert len(caught.value.history.steps["loss"]) == caught.value.step > 0
+
+
+class FailsAt:
+    """A loss that fails in one of its calls."""
+
+    def __init__(self, call, error):
+        self.left, self.error = call, error
+
+    def __call__(self, y, t):
+        self.left -= 1
+        if self.left < 0:
+            raise self.error
+        return losses.softmax_cross_entropy(y, t)
+
+
+def test_a_step_without_enough_memory_keeps_the_history_and_the_state(backend, examples, train, network, bits_of):
+    model, states = network(), []
+    error = MemoryError("Unable to allocate 3.00 GiB")
+
+    class Remember(training.Callback):
+        def on_step(self, run):
+            states.append(bits_of(model))
+
+    with pytest.raises(training.OutOfMemoryError, match=r"a training step on a batch of 10.*A batch of") as caught:
+        train(model, examples, loss=FailsAt(2, error), callbacks=[Remember()])
+    assert bits_of(model) == states[-1]
+    assert len(states) == len(caught.value.history.steps["loss"]) == 2
+    assert caught.value.fits is None or caught.value.fits < 10
+
+
+def test_a_device_that_is_gone_leaves_the_history(backend, examples, train, network):
+    gone = RuntimeError("cudaErrorIllegalAddress: an illegal memory access was encountered")
+    with pytest.raises(training.DeviceLostError, match="the device is gone") as caught:
+        train(network(), examples, loss=FailsAt(8, gone))
+    assert len(caught.value.history["loss"]) == 1
+    assert len(caught.value.history.steps["loss"]) == 8
