@@ -56,6 +56,8 @@ class Backend(WinogradSeams, ColumnSeams):
         if not (isinstance(dtype, str) and dtype in DTYPES):
             raise ValueError(f"dtype: expected one of {', '.join(map(repr, DTYPES))}, got {dtype!r}")
         self.name, self.xp, self.device, self.dtype = name, xp, device, dtype
+        self._type_names = {"float": dtype, "int": "int64", "bool": "bool"}
+        self._types = {kind: getattr(xp, each) for kind, each in self._type_names.items()}
         self._kept: dict[tuple[Any, ...], Array] = {}
         self._floats: dict[Any, bool] = {}
         self._check_device()
@@ -104,7 +106,7 @@ class Backend(WinogradSeams, ColumnSeams):
         if np.ma.is_masked(values):
             raise ValueError("values: some are masked and so have no value; give them one first: values.filled(0.0)")
         host = np.asarray(values if origin is None else origin.to_host(values))
-        return self._from_host(host, self.dtype_for(host_kind(host)))
+        return self._from_host(host, self.dtype_for(_host_kind(host)))
 
     def upload(self, host: np.ndarray[Any, Any], rows: Any = None) -> Callable[[], Array]:
         """Begins to bring rows of a host array here: those of a slice or of these numbers, or all.
@@ -119,7 +121,7 @@ class Backend(WinogradSeams, ColumnSeams):
 
     def bytes_of(self, host: np.ndarray[Any, Any]) -> int:
         """How many bytes a host array would take here, in the type that `asarray` gives it."""
-        return host.size * np.dtype(self._type_name(host_kind(host))).itemsize
+        return host.size * self.host_type(host).itemsize
 
     def room(self) -> int | None:
         """Bytes that new arrays can still take in the device's own memory; None where that is the host's."""
@@ -139,13 +141,16 @@ class Backend(WinogradSeams, ColumnSeams):
 
     def dtype_for(self, kind: str) -> Any:
         """This backend's type for values of a kind: `"float"`, `"int"` or `"bool"`."""
-        return getattr(self.xp, self._type_name(kind))
-
-    def _type_name(self, kind: str) -> str:
-        names = {"float": self.dtype, "int": "int64", "bool": "bool"}
-        if kind not in names:
+        found = self._types.get(kind)
+        if found is None:
             raise TypeError(f"values: expected numbers (floating-point, integer or boolean), got {kind}")
-        return names[kind]
+        return found
+
+    def host_type(self, host: np.ndarray[Any, Any]) -> np.dtype[Any]:
+        """The type that `asarray` gives a host array, in NumPy's terms."""
+        kind = _host_kind(host)
+        self.dtype_for(kind)
+        return np.dtype(self._type_names[kind])
 
     def kind(self, x: Array) -> str:
         """`"float"`, `"int"` or `"bool"`; for anything else the name of its type."""
@@ -322,6 +327,6 @@ class Backend(WinogradSeams, ColumnSeams):
         return row[:, :n]
 
 
-def host_kind(host: np.ndarray[Any, Any]) -> str:
+def _host_kind(host: np.ndarray[Any, Any]) -> str:
     """`"float"`, `"int"` or `"bool"`; for anything else the name of its type."""
     return {"f": "float", "i": "int", "u": "int", "b": "bool"}.get(host.dtype.kind, str(host.dtype))

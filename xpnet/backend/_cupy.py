@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from xpnet._typing import Array
-from xpnet.backend._backend import Backend, host_kind
+from xpnet.backend._backend import Backend
 from xpnet.backend._cupy_graph import CudaRecorder
 from xpnet.backend._cupy_kernels_winograd import WinogradKernels
 from xpnet.backend._cupy_uploads import Uploads
@@ -67,7 +67,7 @@ class CuPy(WinogradKernels, Backend):
             return super().upload(host, rows)
         device = self._cupy.cuda.runtime.getDevice() if self.device is None else self.device
         uploads = self._uploads.get(device) or self._uploads.setdefault(device, Uploads(self._cupy, device))
-        return uploads.start(host, rows, np.dtype(self._type_name(host_kind(host))))
+        return uploads.start(host, rows, self.host_type(host))
 
     def room(self) -> int:
         """What the GPU has free and what the pool holds for reuse, within the pool's limit."""

@@ -45,15 +45,35 @@ class Torch(Backend):
     def readable(self, x: Array) -> bool:
         return bool(x.device.type == "cpu")
 
+    def _gpu(self) -> Any:
+        """The GPU that new arrays are made on, or None."""
+        import torch
+
+        device = torch.get_default_device() if self.device is None else torch.device(self.device)
+        return device if device.type == "cuda" else None
+
     def room(self) -> int | None:
         """On a GPU, what it has free and what PyTorch holds for reuse."""
         import torch
 
-        device = torch.empty((), device=self.device).device
-        if device.type != "cuda":
+        if (gpu := self._gpu()) is None:
             return None
-        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return int(torch.cuda.mem_get_info(device)[0] + held)
+        memory = self.memory()
+        return int(torch.cuda.mem_get_info(gpu)[0]) + memory["reserved"] - memory["used"]
+
+    def memory(self) -> dict[str, int]:
+        """PyTorch's pool on a GPU: in use, and in use or held for reuse."""
+        import torch
+
+        if (gpu := self._gpu()) is None:
+            return {}
+        return {"used": int(torch.cuda.memory_allocated(gpu)), "reserved": int(torch.cuda.memory_reserved(gpu))}
+
+    def release(self) -> None:
+        import torch
+
+        if self._gpu() is not None:
+            torch.cuda.empty_cache()
 
     def synchronize(self) -> None:
         import torch

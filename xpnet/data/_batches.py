@@ -97,15 +97,14 @@ class Batches:
     def _anywhere(self, random: np.random.Generator, backend: Backend, x: Source, t: Source) -> Iterator["_Started"]:
         """Batches of rows from all over the data."""
         order = Order(random.permutation(self.examples) if self.shuffle else None)
+        start_x, start_t = x.begin(order, backend), t.begin(order, backend)
         for start in range(0, len(self) * self.size, self.size):
             piece = slice(start, min(start + self.size, self.examples))
-            examples = self._examples(piece, order, backend, x)
-            yield x.start(piece, order, backend), t.start(piece, order, backend), examples
+            examples = self._examples(piece, order, backend, x) if self.augment else _nothing
+            yield start_x(piece), start_t(piece), examples
 
     def _examples(self, piece: slice, order: Order, backend: Backend, x: Source) -> Pending:
         """Which examples they are, for augmentations; from beside the inputs, if those are on the device."""
-        if not self.augment:
-            return _nothing
         if isinstance(x, DeviceSource):
             return lambda: backend.asarray(x.examples(piece, order))
         rows = order.rows(piece)

@@ -1,6 +1,7 @@
 """Where examples come from: host arrays, arrays on a device, or files that are read a slice at a time."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol, final
 
 import numpy as np
@@ -51,8 +52,8 @@ class Source(Protocol):
 
     def __len__(self) -> int: ...
 
-    def start(self, piece: slice, order: Order, backend: Backend) -> Pending:
-        """Begins to bring the examples of a piece of a pass to a backend."""
+    def begin(self, order: Order, backend: Backend) -> Callable[[slice], Pending]:
+        """A pass: what begins to bring the examples of a piece of it to a backend."""
 
     def host_rows(self, rows: slice) -> HostArray:
         """The examples of a slice, on the host."""
@@ -102,8 +103,11 @@ class HostSource:
     def __len__(self) -> int:
         return len(self.values)
 
-    def start(self, piece: slice, order: Order, backend: Backend) -> Pending:
-        return backend.upload(self.values, order.rows(piece))
+    def begin(self, order: Order, backend: Backend) -> Callable[[slice], Pending]:
+        values, numbers, upload = self.values, order.numbers, backend.upload
+        if numbers is None:
+            return lambda piece: upload(values, piece)
+        return lambda piece: upload(values, numbers[piece])
 
     def host_rows(self, rows: slice) -> HostArray:
         return self.values[rows]
@@ -120,8 +124,8 @@ class FileSource:
     def __len__(self) -> int:
         return len(self.values)
 
-    def start(self, piece: slice, order: Order, backend: Backend) -> Pending:
-        return backend.upload(self._read(order.rows(piece)))
+    def begin(self, order: Order, backend: Backend) -> Callable[[slice], Pending]:
+        return lambda piece: backend.upload(self._read(order.rows(piece)))
 
     def host_rows(self, rows: slice) -> HostArray:
         return self._read(rows)
@@ -150,14 +154,14 @@ class DeviceSource:
     def __len__(self) -> int:
         return int(self.values.shape[0])
 
-    def start(self, piece: slice, order: Order, backend: Backend) -> Pending:
-        def take() -> Array:
+    def begin(self, order: Order, backend: Backend) -> Callable[[slice], Pending]:
+        def take(piece: slice) -> Array:
             if order.numbers is None:
                 rows = self._slice(piece)
                 return backend.asarray(self.backend.copy(rows) if self.kept else rows)
             return backend.asarray(self.backend.xp.take(self.values, self.examples(piece, order), axis=0))
 
-        return take
+        return lambda piece: partial(take, piece)
 
     def examples(self, piece: slice, order: Order) -> Array:
         """The numbers of the examples of a piece, beside the values."""
