@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import json
+import threading
 
 import cupy_dryrun
 import cupy
@@ -100,6 +101,28 @@ def training():
 
     action()
     return traced(action)
+
+
+def in_a_thread():
+    """Two passes at once, in a thread with a stream of its own; the batches of one are held until the end."""
+    stream, done = cupy.cuda.Stream(non_blocking=True), []
+
+    def go():
+        with stream:
+            pairs = batches(images, labels, 16, resident=False)
+            held = []
+            for (x, _), batch in zip(pairs, pairs, strict=True):
+                cupy.exp(x)
+                held.append(batch)
+                del x, _, batch
+            done.append(len(held))
+
+    def action():
+        thread = threading.Thread(target=go)
+        thread.start()
+        thread.join()
+
+    return {"events": traced(action), "stream": stream.ptr, "done": done}
 
 
 def memory():
@@ -217,6 +240,7 @@ print(
             "resident, not shuffled": resident(shuffle=False, augment=[RandomFlip()]),
             "on the device": on_device(),
             "training": training(),
+            "thread": in_a_thread(),
             "memory": memory(),
             "capture": dying_in_a_capture(),
             "far ahead": far_ahead(),

@@ -77,6 +77,20 @@ def test_arrays_that_lived_there_already_are_indexed_by_one_permutation_a_pass(f
     assert [what for what, *_ in found["on the device"]].count("<H2D>") == 1
 
 
+def test_in_a_thread_the_stream_of_that_thread_waits_also_for_two_passes_at_once(found):
+    thread, uploads = found["thread"], found["uploads"]
+    events = thread["events"]
+    assert thread["done"] == [4]
+    assert len(copies(events, uploads)) == 16
+    assert {on for _, on, _ in events} == {thread["stream"], uploads}
+    waited = [event for what, on, event in events if what == "wait" and on == thread["stream"]]
+    assert sorted(waited) == sorted(events[i + 1][2] for i in copies(events, uploads))
+    given_back = [i for i, (what, on, _) in enumerate(events) if what == "wait" and on == uploads]
+    last_kernel = max(i for i, (what, *_) in enumerate(events) if what.startswith("cupy_exp"))
+    assert len(given_back) == 16
+    assert sum(i > last_kernel for i in given_back) >= 8  # what was held is given back when it is let go
+
+
 def test_memory_is_given_back_when_the_last_view_dies_or_the_loop_is_left(found):
     memory = found["memory"]
     assert memory["half"] == memory["after"] == memory["before"]
