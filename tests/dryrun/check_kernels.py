@@ -11,10 +11,11 @@ import kernels_on_cpu
 import numpy as np
 
 from xpnet.backend import Backend, Windows
-from xpnet.backend._cupy_kernels_winograd import WinogradKernels
+from xpnet.backend._cupy_kernels_rows import RowKernels
+from xpnet.functional import shifted_exp
 
 
-class OnTheCPU(WinogradKernels, Backend):
+class OnTheCPU(RowKernels, Backend):
     _cupy = types.SimpleNamespace(ElementwiseKernel=kernels_on_cpu.ElementwiseKernel)
 
 
@@ -100,6 +101,8 @@ def check_winograd(size, before, output, n, inputs, outputs, dtype):
         compare("kernel_to_planes", dtype, kernels.kernel_to_planes(each), plain.kernel_to_planes(wide(each)))
     got = kernels.tiles_to_planes(x, tiles)
     compare("tiles_to_planes", dtype, got, plain.tiles_to_planes(wide(x), tiles))
+    got = kernels.tiles_to_transposed_planes(x, tiles)
+    compare("tiles_to_transposed_planes", dtype, got, plain.tiles_to_transposed_planes(wide(x), tiles))
     compare("results_to_planes", dtype, kernels.results_to_planes(y, tiles), plain.results_to_planes(wide(y), tiles))
     for name, shape, place, *geometry in (
         ("planes_to_kernel", (36, inputs, outputs), weight),
@@ -115,6 +118,17 @@ def check_winograd(size, before, output, n, inputs, outputs, dtype):
     kernels.planes_to_results(planes, tiles, got, bias)
     plain.planes_to_results(np.copy(wide(planes)), tiles, expected, wide(bias))
     compare("planes_to_results_and_bias", dtype, got, expected)
+
+
+def check_rows(n, columns, dtype):
+    logits = 5.0 * array((n, columns), dtype)
+    with_nan = np.copy(logits)
+    with_nan[-1, columns // 2] = np.nan
+    for x in (logits, with_nan, np.asfortranarray(logits)):
+        shifted, exponentials = shifted_exp(wide(x), plain.row_max(wide(x)))
+        expected = shifted, exponentials, plain.row_sum(exponentials)
+        for part, got, each in zip(("shifted", "exponentials", "total"), kernels.shifted_exponentials(x), expected):
+            compare(part, dtype, got, each)
 
 
 IMAGES = [
@@ -133,4 +147,6 @@ for dtype in DTYPES:
             check_windows(geometry, *SIZES[number % 2], dtype)
     for number, image in enumerate(IMAGES):
         check_winograd(*image, *[(2, 3, 2), (1, 1, 5)][number % 2], dtype)
+    for n, columns in ((7, 10), (1, 1), (3, 32)):
+        check_rows(n, columns, dtype)
 print(json.dumps(found))

@@ -18,6 +18,10 @@ PRELUDE = """
 #include <stddef.h>
 #define __device__ static
 """
+MATHEMATICS = """
+#include <cmath>
+using std::exp;
+"""  # which takes as long to read as all the rest
 
 
 class ElementwiseKernel:
@@ -47,7 +51,7 @@ class ElementwiseKernel:
             else:
                 signature.append(f"{C_TYPES[kind[0]]} {name}")
                 passed.append(NUMBERS[kind[0]](value))
-        source = f"""{PRELUDE}typedef {C_TYPES[dtype]} T;
+        source = f"""{PRELUDE}{MATHEMATICS if "exp(" in self.operation else ""}typedef {C_TYPES[dtype]} T;
 {self.preamble}
 extern "C" void run({", ".join(signature)}, ptrdiff_t n) {{ for (ptrdiff_t i = 0; i < n; ++i) {{ {self.operation}; }} }}
 """

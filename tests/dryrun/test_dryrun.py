@@ -11,8 +11,8 @@ def counts(dry_run):
     return dry_run("count_mlp_step.py")
 
 
-def test_a_training_step_is_at_most_27_device_operations(counts):
-    assert counts["step"]["total"] <= 27, counts["step"]["events"]
+def test_a_training_step_is_at_most_25_device_operations(counts):
+    assert counts["step"]["total"] <= 25, counts["step"]["events"]
 
 
 def test_a_larger_batch_asks_for_the_same_operations(counts):
@@ -36,9 +36,9 @@ def test_adam_changes_all_parameters_in_one_launch(counts):
 
 
 def test_every_chain_of_operations_is_one_kernel(counts):
-    names = [event for event in counts["step"]["events"] if event.startswith(("_", "shifted", "drelu"))]
+    names = [event for event in counts["step"]["events"] if event.startswith(("_", "drelu"))]
     assert names == [
-        *("_bias_relu", "_bias_relu", "shifted_exp", "_against_unread_labels", "drelu", "drelu"),
+        *("_bias_relu", "_bias_relu", "_against_unread_labels", "drelu", "drelu"),
         *("_judge", "_advance", "_corrected", "_rule"),
     ]
 
@@ -60,7 +60,7 @@ def test_a_convolutional_step_copies_nothing_waits_for_nothing_and_does_not_grow
     assert small["events"] == large["events"]
 
 
-@pytest.mark.parametrize(("model", "limit"), [("simple_cnn", 32), ("deep_cnn", 107), ("vgg_small", 170)])
+@pytest.mark.parametrize(("model", "limit"), [("simple_cnn", 30), ("deep_cnn", 102), ("vgg_small", 163)])
 def test_a_convolutional_step_is_at_most_so_many_device_operations(images, model, limit):
     assert images[model][0]["total"] <= limit, images[model][0]["events"]
 
@@ -91,7 +91,7 @@ def kernels(dry_run):
 
 
 @pytest.mark.parametrize(("dtype", "close"), [("float32", 1e-6), ("float64", 1e-12), ("float16", 1e-3)])
-def test_kernels_of_windows_and_of_winograd_give_the_plain_seams_numbers(kernels, dtype, close):
+def test_kernels_give_the_plain_seams_numbers(kernels, dtype, close):
     differences = {name: value for name, value in kernels.items() if name.endswith(dtype)}
-    assert len(differences) == 13
+    assert len(differences) == 17
     assert {name: value for name, value in differences.items() if not value <= close} == {}

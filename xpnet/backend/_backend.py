@@ -209,6 +209,10 @@ class Backend(WinogradSeams, ColumnSeams):
         """Sums over the columns, (n, c) -> (n, 1)."""
         return self.xp.sum(x, axis=-1, keepdims=True)
 
+    def shifted_exponentials(self, x: Array) -> tuple[Array, Array, Array] | None:
+        """Of (n, c): x - max(x) of each row, exp of that, and its sums (n, 1); None where nothing does it at once."""
+        return None
+
     def total(self, x: Array) -> Array:
         """The sum of all elements of (n, c), as a 0-d array: over the rows first, which uses all of a GPU."""
         return self.xp.sum(self.column_sum(x))

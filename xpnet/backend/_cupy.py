@@ -10,7 +10,7 @@ import numpy as np
 from xpnet._typing import Array
 from xpnet.backend._backend import Backend
 from xpnet.backend._cupy_graph import CudaRecorder
-from xpnet.backend._cupy_kernels_winograd import WinogradKernels
+from xpnet.backend._cupy_kernels_rows import RowKernels
 from xpnet.backend._cupy_uploads import Uploads
 from xpnet.backend._elementwise import Body, fresh
 from xpnet.backend._registry import BackendUnavailableError
@@ -22,7 +22,7 @@ _SMALL = 2**14
 """Elements up to which one block of threads sums up as fast as two launches would."""
 
 
-class CuPy(WinogradKernels, Backend):
+class CuPy(RowKernels, Backend):
     """CuPy on an NVIDIA GPU. `device` is the GPU's number."""
 
     uploads_ahead = True

@@ -30,6 +30,13 @@ class WinogradKernels(WindowKernels):
         self._transform("tiles_to_planes", planes, x, *_geometry(tiles, x), count=count * x.shape[-1])
         return planes
 
+    def tiles_to_transposed_planes(self, x: Array, tiles: Windows) -> Array:
+        count = x.shape[0] * tiles.pixels
+        planes = self.empty((36, x.shape[-1], count), x)
+        sizes = (*_geometry(tiles, x), x.shape[0])
+        self._transform("tiles_to_transposed_planes", planes, x, *sizes, count=count * x.shape[-1])
+        return planes
+
     def planes_to_tiles(self, planes: Array, tiles: Windows, dx: Array) -> None:
         first = [before // 4 for before in tiles.before]  # block of 4 × 4 pixels, on the tiles' raster
         last = [(size - 1 + before) // 4 for size, before in zip(tiles.size, tiles.before, strict=True)]
@@ -65,14 +72,17 @@ def _geometry(tiles: Windows, image: Array) -> tuple[int, ...]:
 
 
 _SIZES = ("height", "width", "channels", "before0", "before1", "rows", "columns")
-_BLOCKS = ("first0", "first1", "blocks0", "blocks1")
+_MORE_SIZES = {
+    "planes_to_tiles": ("first0", "first1", "blocks0", "blocks1"),
+    "tiles_to_transposed_planes": ("examples",),
+}
 _COUNT = {"int": "int32", "ptrdiff_t": "int64"}
 
 
 def _winograd_kernel(name: str, sums: str, index: str) -> tuple[tuple[str, str], str, str]:
     """Arguments, operation and preamble of one of the transforms; `count` is the number of values in a plane."""
     operation, transform = _OPERATIONS[name]
-    sizes = () if "kernel" in name else _SIZES + _BLOCKS if name == "planes_to_tiles" else _SIZES
+    sizes = () if "kernel" in name else _SIZES + _MORE_SIZES.get(name, ())
     arrays = ["raw T source", "raw T bias"] if "bias" in name else ["raw T source"]
     arguments = [*arrays, *(f"int32 {size}" for size in sizes), f"{_COUNT[index]} count"]
     preamble = f"typedef {sums} A;\ntypedef {index} I;\n" + _both_axes(transform)
@@ -104,6 +114,7 @@ def _plane(number: str) -> str:
 
 
 _TILE = parted("i", ("example", ""), ("row", "rows"), ("column", "columns"), ("channel", "channels"))
+_TILE_LAST = parted("i", ("channel", ""), ("example", "examples"), ("row", "rows"), ("column", "columns"))
 _PIXEL = place("example", ("p", "height"), ("q", "width"), ("channel", "channels"))
 _INSIDE = "p >= 0 && p < height && q >= 0 && q < width"
 
@@ -230,6 +241,7 @@ _OPERATIONS: dict[str, tuple[str, Any]] = {
     "kernel_to_planes": (_KERNEL_TO_PLANES, KERNEL),
     "planes_to_kernel": (_PLANES_TO_KERNEL, _transposed(KERNEL)),
     "tiles_to_planes": (_TILES_TO_PLANES, INPUT),
+    "tiles_to_transposed_planes": (_TILES_TO_PLANES.replace(_TILE, _TILE_LAST), INPUT),
     "planes_to_tiles": (_PLANES_TO_TILES, _transposed(INPUT)),
     "planes_to_results": (_PLANES_TO_RESULTS.replace("#;", "0;"), OUTPUT),
     "planes_to_results_and_bias": (_PLANES_TO_RESULTS.replace("#;", "static_cast<A>(bias[channel]);"), OUTPUT),

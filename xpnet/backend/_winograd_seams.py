@@ -52,6 +52,10 @@ class WinogradSeams(WindowSeams):
         planes = self.matmul(self._square("input", x), self.stack(x, tiles))
         return self.xp.reshape(planes, (36, x.shape[0] * tiles.pixels, x.shape[-1]))
 
+    def tiles_to_transposed_planes(self, x: Array, tiles: Windows) -> Array:
+        """Bᵀ d B of each tile, as the left side of a product over the tiles: (n, *size, c) -> (36, c, n · tiles)."""
+        return self.xp.matrix_transpose(self.tiles_to_planes(x, tiles))
+
     def planes_to_tiles(self, planes: Array, tiles: Windows, dx: Array) -> None:
         """The adjoint of `tiles_to_planes`, written into dx."""
         n, channels = dx.shape[0], dx.shape[-1]

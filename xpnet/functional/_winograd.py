@@ -53,8 +53,7 @@ def gradients(
         dproducts = backend.results_to_planes(dy[start:stop, ...], tiles)
         if dx is not None:
             backend.planes_to_tiles(backend.matmul_planes(dproducts, backwards), tiles, dx[start:stop, ...])
-        inputs = backend.tiles_to_planes(x[start:stop, ...], tiles)
-        dplanes = backend.matmul_planes(xp.matrix_transpose(inputs), dproducts)
+        dplanes = backend.matmul_planes(backend.tiles_to_transposed_planes(x[start:stop, ...], tiles), dproducts)
         place = out[1] if stop - start == n else None  # parts are added up first
         return dplanes, backend.column_sum(dproducts[backend.ones_plane, ...], place)
 

@@ -78,8 +78,7 @@ def softmax_cross_entropy(y: Array, t: Array, weights: Array | None = None) -> t
         raise ValueError(f"{name}: expected outputs (n, classes), got shape {tuple(y.shape)}")
     labelled = _check_targets(name, xp, y, t)
     weight = example_weights(name, weights, y)
-    shifted, exponentials = shifted_exp(y, row_max(y))
-    total = row_sum(exponentials)
+    shifted, exponentials, total = _shifted_exponentials(y)
     if labelled:
         classes = y.shape[1]
         numbers = backend_of(y).indices(classes, y)
@@ -92,6 +91,15 @@ def softmax_cross_entropy(y: Array, t: Array, weights: Array | None = None) -> t
     else:
         parts = _against_probabilities(shifted, exponentials, total, t, weight)
     return loss_and_pullback(*parts)
+
+
+def _shifted_exponentials(y: Array) -> tuple[Array, Array, Array]:
+    """y - max(y) of each row, exp of that, and its sum."""
+    at_once = backend_of(y).shifted_exponentials(y)
+    if at_once is not None:
+        return at_once
+    shifted, exponentials = shifted_exp(y, row_max(y))
+    return shifted, exponentials, row_sum(exponentials)
 
 
 def _check_targets(name: str, xp: Any, y: Array, t: Array) -> bool:
