@@ -12,7 +12,7 @@ import xpnet
 ROOT = Path(xpnet.__file__).parent
 FILES = {str(path.relative_to(ROOT)): path for path in sorted(ROOT.rglob("*.py"))}
 
-LIBRARIES = {"cupy", "cupyx", "torch", "numba", "llvmlite", "array_api_compat", "array_api_strict", "jax"}
+LIBRARIES = {"cupy", "cupyx", "cudnn", "torch", "numba", "llvmlite", "array_api_compat", "array_api_strict", "jax"}
 HOST_ROOMS = {"backend", "data", "training", "diagnostics", "plots", "interchange"}
 
 LEVELS = [

@@ -1,6 +1,22 @@
 import pytest
 
-from xpnet.backend import Recording, _registry
+from xpnet.backend import Recording, _registry, why_unavailable
+
+
+def _cudnn_is_here():
+    try:
+        import cudnn
+
+        return cudnn.backend_version() >= 90000
+    except (ImportError, OSError, RuntimeError):
+        return False
+
+
+# No oracle that a CPU could install with ease: cuDNN has 700 MB. These run where it is, and on a GPU.
+collect_ignore = [
+    *([] if _cudnn_is_here() else ["test_cudnn_graphs.py"]),
+    *([] if _cudnn_is_here() and why_unavailable("cupy") is None else ["test_cudnn_on_gpu.py"]),
+]
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ import contextlib, ctypes, os, pathlib, subprocess, sys, sysconfig, tempfile, ty
 if "cupy" in sys.modules:
     raise ImportError("import cupy_dryrun before cupy")
 
+sys.modules["cudnn"] = None  # on a machine with a GPU it would be handed addresses that mean nothing there
 os.environ["CUPY_ACCELERATORS"] = ""  # CUB's reductions are launched where this tool cannot see them
 
 _here = pathlib.Path(__file__).resolve().parent

@@ -198,6 +198,6 @@ def test_a_block_counts_in_its_thread_and_a_setting_for_the_process():
 @pytest.mark.parametrize("name", ["fft", "Winograd", "", None, 3])
 def test_an_unknown_way_is_refused_and_changes_nothing(name):
     for call in (xpnet.set_convolution, lambda name: xpnet.use_convolution(name).__enter__()):
-        with pytest.raises(ValueError, match=rf"expected one of 'auto', 'direct', 'winograd', got {name!r}$"):
+        with pytest.raises(ValueError, match=rf"expected one of 'auto', 'direct', 'winograd', 'cudnn', got {name!r}$"):
             call(name)
     assert xpnet.get_convolution() == "auto"

@@ -6,6 +6,8 @@ Everything else computes with what it gets: `xp = array_namespace(x)`.
 from xpnet.backend._backend import Backend
 from xpnet.backend._capture import Captured, CaptureUnavailableError, CaptureWarning, Graph, Recorder, capture
 from xpnet.backend._choice import available_backends, get_backend, register_backend, set_backend, use_backend
+from xpnet.backend._convolution import Convolution
+from xpnet.backend._cudnn import require_cudnn
 from xpnet.backend._cupy import CuPy
 from xpnet.backend._elementwise import elementwise
 from xpnet.backend._failures import asked_bytes
@@ -56,6 +58,7 @@ __all__ = [
     "CaptureUnavailableError",
     "CaptureWarning",
     "Captured",
+    "Convolution",
     "Generator",
     "Graph",
     "HostArray",
@@ -89,6 +92,7 @@ __all__ = [
     "readable",
     "recording",
     "register_backend",
+    "require_cudnn",
     "row_max",
     "row_sum",
     "scramble",

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from xpnet._typing import Array
+from xpnet.backend import _cudnn
 from xpnet.backend._backend import Backend
+from xpnet.backend._convolution import Convolution
 from xpnet.backend._cupy_graph import CudaRecorder
 from xpnet.backend._cupy_kernels_rows import RowKernels
 from xpnet.backend._cupy_uploads import Uploads
@@ -93,6 +95,11 @@ class CuPy(RowKernels, Backend):
     def view(self, padded: Array, windows: Windows) -> Array:
         return self._cupy.lib.stride_tricks.as_strided(padded, *windows.strided(padded.shape, padded.strides))
 
+    def convolution(
+        self, n: int, weight: Array, windows: Windows, groups: int, *, required: bool = False
+    ) -> Convolution | None:
+        return _cudnn.convolution(self, n, weight, windows, groups, required)
+
     def total(self, x: Array) -> Array:
         """At once where one multiprocessor is enough."""
         return x.sum() if x.size <= _SMALL else super().total(x)
@@ -155,4 +162,5 @@ class CuPy(RowKernels, Backend):
             properties = runtime.getDeviceProperties(number)
             name = properties["name"].decode()
             lines.append(f"GPU {number}: {name}, {properties['totalGlobalMem'] / 2**30:.1f} GiB")
-        return [*lines, f"CUDA runtime {runtime.runtimeGetVersion()}, driver {runtime.driverGetVersion()}"]
+        cuda = f"CUDA runtime {runtime.runtimeGetVersion()}, driver {runtime.driverGetVersion()}"
+        return [*lines, cuda, _cudnn.describe()]

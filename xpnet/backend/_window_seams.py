@@ -5,12 +5,14 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from xpnet._typing import Array, Shape
+from xpnet.backend._convolution import Convolution
 from xpnet.backend._windows import Windows
 
 
 class WindowSeams(ABC):
     """What a backend does with the windows of (n, *size, channels); each of the n examples stands for itself."""
 
+    name: str
     xp: Any
 
     def empty(self, shape: Shape, like: Array) -> Array:
@@ -65,6 +67,22 @@ class WindowSeams(ABC):
         for t, tap in enumerate(windows.slices()):
             rows[..., t, :] = padded[tap]
         return self.xp.reshape(rows, shape)
+
+    def convolution(
+        self, n: int, weight: Array, windows: Windows, groups: int, *, required: bool = False
+    ) -> Convolution | None:
+        """The library's own convolution of n examples with a weight (*kernel, inputs // groups, outputs), if any.
+
+        Raises
+        ------
+        TypeError : it is `required`, and only CuPy has one.
+        """
+        if required:
+            raise TypeError(
+                f"convolution 'cudnn' is for CuPy arrays, got arrays of {self.name}; "
+                "set_convolution('auto') takes it where it fits"
+            )
+        return None
 
     def correlate(self, x: Array, weight: Array, windows: Windows, bias: Array | None) -> Array | None:
         """The convolution of x (n, *size, c) with a weight (*kernel, c, outputs); None where products do it better."""

@@ -1,14 +1,16 @@
-"""Which way a convolution is computed: by the user's choice, or by its shape."""
+"""Which way a convolution is computed: by the user's choice, by what is installed, or by its shape."""
 
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from xpnet.backend import Windows
+from xpnet._typing import Array
+from xpnet.backend import Backend, Windows, depends_on, require_cudnn
 from xpnet.functional import _winograd
+from xpnet.functional._products import LibraryProducts, Products
 
-ALGORITHMS = ("auto", "direct", "winograd")
+ALGORITHMS = ("auto", "direct", "winograd", "cudnn")
 
 _default = "auto"
 _override: ContextVar[str | None] = ContextVar("xpnet_convolution", default=None)
@@ -22,12 +24,18 @@ def set_convolution(algorithm: str) -> None:
     algorithm : `"direct"` sums up as the formula says, by products of gathered windows. `"winograd"` takes Winograd's
         F(4×4, 3×3) wherever it can, which is for 3×3 kernels with stride and dilation 1 in one group, and `"direct"`
         elsewhere; it is faster for many channels, and in float32 its rounding errors are about 1e-5 of the largest
-        result, ten times those of the direct sum, and an infinite element spoils its whole tile. `"auto"`, the default,
-        chooses by shape.
+        result, ten times those of the direct sum, and an infinite element spoils its whole tile. `"cudnn"` takes
+        NVIDIA's library for CuPy arrays of float32 and float16, except for what is a plain product (one element,
+        stride 1, one group); what is left, such as float64, goes as by `"auto"`, and a shape that cuDNN has no engine
+        for goes directly, after one warning. It multiplies in full float32 unless the backend was set to TF32, and
+        gives the same bits from run to run. `"auto"`, the default, takes cuDNN for CuPy arrays where it is installed,
+        and chooses by shape elsewhere.
 
     Raises
     ------
     ValueError : another name.
+    BackendUnavailableError : `"cudnn"` where CuPy or cuDNN is missing; the message says what mends it. With `"cudnn"`
+        set, a convolution of another library's arrays raises a TypeError.
 
     Examples
     --------
@@ -72,7 +80,20 @@ def use_convolution(algorithm: str) -> Iterator[None]:
 def _checked(algorithm: str) -> str:
     if algorithm not in ALGORITHMS:
         raise ValueError(f"algorithm: expected one of {', '.join(map(repr, ALGORITHMS))}, got {algorithm!r}")
+    if algorithm == "cudnn":
+        require_cudnn()
     return algorithm
+
+
+def products_of(backend: Backend, n: int, weight: Array, windows: Windows, groups: int) -> Products:
+    """Who computes a convolution of n examples: the array's library where it was chosen and can, else this room."""
+    depends_on(get_convolution)
+    algorithm = get_convolution()
+    if algorithm in ("auto", "cudnn"):
+        convolution = backend.convolution(n, weight, windows, groups, required=algorithm == "cudnn")
+        if convolution is not None:
+            return LibraryProducts(backend, weight, windows, groups, convolution)
+    return Products(backend, weight, windows, groups)
 
 
 def by_winograd(windows: Windows, n: int, inputs: int, outputs: int, groups: int, item_bytes: int) -> bool:

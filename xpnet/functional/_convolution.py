@@ -1,9 +1,9 @@
 from typing import TypedDict, Unpack
 
 from xpnet._typing import Array, Pullback
-from xpnet.backend import Backend, backend_of, depends_on
+from xpnet.backend import Backend, backend_of
 from xpnet.functional import _direct, _winograd
-from xpnet.functional._algorithm import by_winograd, get_convolution
+from xpnet.functional._algorithm import by_winograd, products_of
 from xpnet.functional._checks import check_floats, check_gradient, into
 from xpnet.functional.shapes import Padding, Sizes, check_groups, conv_windows, transposed_windows
 
@@ -106,12 +106,10 @@ def _conv(
     _check_bias(function, bias, outputs)
     inputs *= check_groups(function, groups, outputs=outputs)
     windows = conv_windows(function, x.shape, inputs, tuple(kernel), stride, padding, dilation)
-    depends_on(get_convolution)
-    winograd = by_winograd(windows, x.shape[0], inputs, outputs, groups, backend.item_bytes(x))
-    if winograd:
-        y = _winograd.correlate(backend, x, weight, windows, bias)
-    else:
-        y = _direct.correlate(backend, x, weight, windows, groups, bias)
+    n, item_bytes = x.shape[0], backend.item_bytes(x)
+    products = products_of(backend, n, weight, windows, groups)
+    winograd = not products.of_library and by_winograd(windows, n, inputs, outputs, groups, item_bytes)
+    y = _winograd.correlate(backend, x, weight, windows, bias) if winograd else products.correlate(x, bias)
     shape = y.shape
 
     def pullback(
@@ -123,8 +121,8 @@ def _conv(
                 backend, x, dy, weight, windows, input_gradient=input_gradient, out=out
             )
             return dx, dweight, None if bias is None else dbias
-        dx = _direct.adjoint(backend, dy, weight, windows, groups) if input_gradient else None
-        dweight = _direct.weight_gradient(backend, x, dy, windows, weight.shape, groups, out[0])
+        dx = products.adjoint(dy) if input_gradient else None
+        dweight = products.weight_gradient(x, dy, out[0])
         return dx, dweight, None if bias is None else _bias_gradient(backend, dy, out[1])
 
     return y, pullback
@@ -213,7 +211,8 @@ def _conv_transpose(
     _check_bias(function, bias, outputs)
     windows = transposed_windows(function, x.shape, inputs, tuple(kernel), stride, padding, output_padding, dilation)
     turned = xp.matrix_transpose(weight)  # the weight of a convolution from y to x
-    y = _direct.adjoint(backend, x, turned, windows, groups)
+    products = products_of(backend, x.shape[0], turned, windows, groups)
+    y = products.adjoint(x)
     if bias is not None:
         _direct.add_bias(y, bias)
     shape = y.shape
@@ -222,8 +221,8 @@ def _conv_transpose(
         dy: Array, *, input_gradient: bool = True, out: _Places = (None, None)
     ) -> tuple[Array | None, Array, Array | None]:
         check_gradient(function, dy, shape, weight)
-        dx = _direct.correlate(backend, dy, turned, windows, groups) if input_gradient else None
-        dweight = xp.matrix_transpose(_direct.weight_gradient(backend, dy, x, windows, turned.shape, groups))
+        dx = products.correlate(dy) if input_gradient else None
+        dweight = xp.matrix_transpose(products.weight_gradient(dy, x))
         return dx, into(out[0], dweight), None if bias is None else _bias_gradient(backend, dy, out[1])
 
     return y, pullback
