@@ -211,6 +211,26 @@ def test_inference_changes_and_says_nothing_of_state():
     assert str(caught.value).startswith("not enough memory for inference on a batch of 12, inputs of shape (12, 4): ")
 
 
+def evaluate(model, x, t):
+    xpnet.evaluate(model, (x, t), loss=losses.softmax_cross_entropy, batch_size=8)
+
+
+def predict(model, x, t):
+    xpnet.training.predict(model, x, batch_size=8)
+
+
+@pytest.mark.parametrize("run", [evaluate, predict])
+def test_evaluation_says_it_of_its_batch(backend, run):
+    model, bomb = network()
+    bomb.error = NO_MEMORY
+    text = r"^not enough memory for inference on a batch of 8, inputs of shape \(8, 4\): 1\.5 GiB could not be had"
+    with pytest.raises(OutOfMemoryError, match=text):
+        run(model, *data())
+    bomb.error = RuntimeError(GONE[0])
+    with pytest.raises(DeviceLostError, match=r"^the device is gone \(cudaErrorIllegalAddress: "):
+        run(model, *data())
+
+
 # What is said -------------------------------------------------------------------------------------------------------
 
 

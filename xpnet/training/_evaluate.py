@@ -36,7 +36,7 @@ def evaluate(
     Raises
     ------
     ValueError : no examples, or what `batches`, the model and the loss raise.
-    OutOfMemoryError : a batch needs more memory than there is; the message tells which should fit.
+    OutOfMemoryError : a batch needs more memory than there is; the message says which size should fit.
 
     Examples
     --------
@@ -50,7 +50,7 @@ def evaluate(
     check_metrics("evaluate", metrics or {})
     outputs, targets, losses = [], [], []
     watch = MemoryWatch(model)
-    with use_backend(model.backend):
+    with use_backend(watch.backend):
         for x, t in as_batches("evaluate: data", data, batch_size, resident=False):
             with watch.step(x, training=False):
                 y = model(x)
@@ -92,14 +92,16 @@ def predict(model: Layer, x: Any, *, batch_size: int = 256) -> HostArray:
     >>> xpnet.predict(xpnet.models.mlp([2, 3]), np.zeros((5, 2))).shape
     (5, 3)
     """
-    with use_backend(model.backend) as backend:
+    watch = MemoryWatch(model)
+
+    def outputs(x: Array) -> HostArray:
+        with watch.step(x, training=False):
+            return watch.backend.to_host(model(x))
+
+    with use_backend(watch.backend):
         numbers = np.arange(x.shape[0] if getattr(x, "shape", ()) else len(x))  # the standard's arrays have no len()
         parts = batches(x, numbers, batch_size, shuffle=False, resident=False)
-        watch, found = MemoryWatch(model), []
-        for part, _ in parts:
-            with watch.step(part, training=False):
-                found.append(backend.to_host(model(part)))
-        return np.concatenate(found)
+        return np.concatenate([outputs(part) for part, _ in parts])
 
 
 def as_batches(
