@@ -286,7 +286,23 @@ def test_a_step_without_enough_memory_keeps_the_history_and_the_state(backend, e
 
 def test_a_device_that_is_gone_leaves_the_history(backend, examples, train, network):
     gone = RuntimeError("cudaErrorIllegalAddress: an illegal memory access was encountered")
+
+    class Reads(training.Callback):
+        def on_end(self, run):
+            raise gone
+
     with pytest.raises(training.DeviceLostError, match="the device is gone") as caught:
-        train(network(), examples, loss=FailsAt(8, gone))
+        train(network(), examples, loss=FailsAt(8, gone), callbacks=[Reads()])
     assert len(caught.value.history["loss"]) == 1
     assert len(caught.value.history.steps["loss"]) == 8
+
+
+def test_a_device_that_is_gone_between_steps_is_said_too(backend, network):
+    def pairs():
+        yield backend.asarray(np.ones((2, 4))), backend.asarray(np.zeros(2, int))
+        raise RuntimeError("cudaErrorIllegalAddress: an illegal memory access was encountered")
+
+    model = network()
+    with pytest.raises(training.DeviceLostError, match="the device is gone") as caught:
+        xpnet.fit(model, pairs(), loss=losses.softmax_cross_entropy, optimizer=Adam(model), epochs=1)
+    assert len(caught.value.history.steps["loss"]) == 1

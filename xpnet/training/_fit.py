@@ -1,3 +1,4 @@
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from typing import Any, final
@@ -22,7 +23,7 @@ from xpnet.training._evaluate import (
 )
 from xpnet.training._history import History
 from xpnet.training._ledger import Ledger
-from xpnet.training._memory import DeviceLostError, MemoryWatch, OutOfMemoryError
+from xpnet.training._memory import DeviceLostError, MemoryWatch, OutOfMemoryError, lost
 
 CAPTURE = ("auto", "off")
 
@@ -143,6 +144,7 @@ def fit(
 
     steps, watch = _Steps(step, capture), MemoryWatch(model)
     with use_backend(backend), backend.quiet():
+        gone = False
         for listener in listeners:
             listener.on_start(run)
         try:
@@ -161,12 +163,20 @@ def fit(
                 run.history.epochs.append({"epoch": run.epoch} | row | rest)
                 for listener in listeners:
                     listener.on_epoch(run)
-        except (NonFiniteError, OutOfMemoryError, DeviceLostError) as error:
-            error.history = run.history
-            raise
+        except Exception as error:
+            problem = error
+            if backend.is_lost(error) and not isinstance(error, DeviceLostError):
+                problem = lost(error)
+            if isinstance(problem, (NonFiniteError, OutOfMemoryError, DeviceLostError)):
+                problem.history = run.history
+            gone = isinstance(problem, DeviceLostError)
+            if problem is error:
+                raise
+            raise problem from error
         finally:
             for listener in listeners:
-                listener.on_end(run)
+                with contextlib.suppress(*((Exception,) if gone else ())):  # it may read what is gone
+                    listener.on_end(run)
     return run.history
 
 
@@ -182,7 +192,7 @@ def _epoch(
     bar: Any,
 ) -> dict[str, float]:
     """One pass over the data; what it showed, averaged over examples."""
-    optimizer = run.optimizer
+    model, optimizer = run.model, run.optimizer
     at_once = readable(optimizer.store.data)
     ledger.begin()
     try:
@@ -212,8 +222,9 @@ def _epoch(
             optimizer.raise_if_not_finite()
         except NonFiniteError as error:
             raise unseen.explain(error) from None
-    except DeviceLostError:
-        ledger.give_up()
+    except Exception as error:
+        if isinstance(error, DeviceLostError) or model.backend.is_lost(error):
+            ledger.give_up()
         raise
     finally:  # what a run has shown outlives its end
         ledger.read()
