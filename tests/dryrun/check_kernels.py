@@ -10,7 +10,7 @@ import types
 import kernels_on_cpu
 import numpy as np
 
-from xpnet.backend import Backend, Windows
+from xpnet.backend import Backend, Windows, _cupy_kernels
 from xpnet.backend._cupy_kernels_rows import RowKernels
 from xpnet.functional import shifted_exp
 
@@ -149,4 +149,10 @@ for dtype in DTYPES:
         check_winograd(*image, *[(2, 3, 2), (1, 1, 5)][number % 2], dtype)
     for n, columns in ((7, 10), (1, 1), (3, 32)):
         check_rows(n, columns, dtype)
+_cupy_kernels._LARGE = 1  # from now on, indices have 64 bits
+for geometry in list(windows())[8:12]:
+    check_windows(geometry, 2, 3, "float32")
+for image in IMAGES:
+    check_winograd(*image, 2, 3, 2, "float32")
+assert {index for _, *_, index in kernels._kernels} == {"int", "ptrdiff_t"}
 print(json.dumps(found))

@@ -46,6 +46,7 @@ def test_every_chain_of_operations_is_one_kernel(counts):
 def test_a_step_with_dropout_and_batch_norm_waits_for_nothing(counts):
     step = counts["regularized"]
     assert (step["h2d"], step["d2h"], step["syncs"]) == (0, 0, 0), step["events"]
+    assert step["total"] <= 40, step["events"]
 
 
 @pytest.fixture(scope="module")
