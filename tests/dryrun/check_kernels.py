@@ -1,6 +1,7 @@
-"""Compares every CUDA kernel of windows and of Winograd's transforms, run on the CPU, with the plain seam; prints JSON.
+"""Compares every CUDA kernel of xpnet's own, run on the CPU, with the plain seam; prints JSON.
 
-Run by test_dryrun.py. For each kernel and type: the largest relative difference over all geometries.
+Run by test_dryrun.py. For each kernel and type: the largest relative difference over all geometries;
+sums over rows are compared with those in float64, "exact".
 """
 
 import itertools
@@ -11,20 +12,20 @@ import kernels_on_cpu
 import numpy as np
 
 from xpnet.backend import Backend, Windows, _cupy_kernels
-from xpnet.backend._cupy_kernels_rows import RowKernels
+from xpnet.backend._cupy_kernels_columns import ColumnKernels
 from xpnet.functional import shifted_exp
 
 
-class OnTheCPU(RowKernels, Backend):
-    _cupy = types.SimpleNamespace(ElementwiseKernel=kernels_on_cpu.ElementwiseKernel)
+class OnTheCPU(ColumnKernels, Backend):
+    _cupy = types.SimpleNamespace(ElementwiseKernel=kernels_on_cpu.ElementwiseKernel, empty=np.empty)
 
 
 kernels, plain = OnTheCPU("numpy", np), Backend("numpy", np)
 random = np.random.default_rng(0)
-found = {}
+found = {"plain": {}, "exact": {}}
 
 
-def compare(name, dtype, got, expected):
+def compare(name, dtype, got, expected, against="plain"):
     assert got.shape == expected.shape, (name, got.shape, expected.shape)
     assert got.dtype == dtype, (name, got.dtype)
     finite = np.isfinite(expected)
@@ -32,8 +33,8 @@ def compare(name, dtype, got, expected):
     assert np.array_equal(got[~finite], expected[~finite].astype(dtype), equal_nan=True), name
     scale = np.max(np.abs(expected[finite]), initial=0.0) + 1e-30
     difference = np.max(np.abs(got[finite] - expected[finite].astype(np.float64)), initial=0.0) / scale
-    key = f"{name} {dtype}"
-    found[key] = max(found.get(key, 0.0), float(difference))
+    worst, key = found[against], f"{name} {dtype}"
+    worst[key] = max(worst.get(key, 0.0), float(difference))
 
 
 def array(shape, dtype, equal=False):
@@ -131,6 +132,23 @@ def check_rows(n, columns, dtype):
             compare(part, dtype, got, each)
 
 
+def check_columns(n, columns, dtype):
+    x, weight = array((n, columns), dtype), array(columns, dtype)
+    x[:, 0] += 100.0  # a mean far from zero
+    names = "mean", "variance", "inverse", "scale"
+    exact = plain.column_statistics(x.astype(np.float64), weight.astype(np.float64), 1e-5)
+    for name, got, expected in zip(names, kernels.column_statistics(x, weight, 1e-5), exact):
+        compare(name, dtype, got, expected, "exact")
+    a, center = array((n, columns), dtype), exact[0].astype(dtype)
+    expected = plain.column_products(*(each.astype(np.float64) for each in (a, x, center)))
+    places = np.empty(columns, dtype), np.empty(columns, dtype)
+    for out in ((None, None), places):
+        got = kernels.column_products(a, x, center, out)
+        compare("sums", dtype, got[0], expected[0], "exact")
+        compare("products", dtype, got[1], expected[1], "exact")
+    assert all(place is part for place, part in zip(places, got))
+
+
 IMAGES = [
     ((8, 8), (1, 1), (8, 8)),
     ((5, 7), (1, 1), (5, 7)),
@@ -149,10 +167,14 @@ for dtype in DTYPES:
         check_winograd(*image, *[(2, 3, 2), (1, 1, 5)][number % 2], dtype)
     for n, columns in ((7, 10), (1, 1), (3, 32)):
         check_rows(n, columns, dtype)
+    for n, columns in ((2, 1), (31, 3), (65, 3), (100, 5), (2000, 130), (40_000, 2)):
+        check_columns(n, columns, dtype)
 _cupy_kernels._LARGE = 1  # from now on, indices have 64 bits
 for geometry in list(windows())[8:12]:
     check_windows(geometry, 2, 3, "float32")
 for image in IMAGES:
     check_winograd(*image, 2, 3, 2, "float32")
+check_rows(3, 10, "float32")
+check_columns(100, 5, "float32")
 assert {index for _, *_, index in kernels._kernels} == {"int", "ptrdiff_t"}
 print(json.dumps(found))

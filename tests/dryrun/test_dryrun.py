@@ -46,7 +46,7 @@ def test_every_chain_of_operations_is_one_kernel(counts):
 def test_a_step_with_dropout_and_batch_norm_waits_for_nothing(counts):
     step = counts["regularized"]
     assert (step["h2d"], step["d2h"], step["syncs"]) == (0, 0, 0), step["events"]
-    assert step["total"] <= 40, step["events"]
+    assert step["total"] <= 37, step["events"]
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_a_convolutional_step_copies_nothing_waits_for_nothing_and_does_not_grow
     assert small["events"] == large["events"]
 
 
-@pytest.mark.parametrize(("model", "limit"), [("simple_cnn", 30), ("deep_cnn", 102), ("vgg_small", 163)])
+@pytest.mark.parametrize(("model", "limit"), [("simple_cnn", 30), ("deep_cnn", 102), ("vgg_small", 145)])
 def test_a_convolutional_step_is_at_most_so_many_device_operations(images, model, limit):
     assert images[model][0]["total"] <= limit, images[model][0]["events"]
 
@@ -93,6 +93,13 @@ def kernels(dry_run):
 
 @pytest.mark.parametrize(("dtype", "close"), [("float32", 1e-6), ("float64", 1e-12), ("float16", 1e-3)])
 def test_kernels_give_the_plain_seams_numbers(kernels, dtype, close):
-    differences = {name: value for name, value in kernels.items() if name.endswith(dtype)}
+    differences = {name: value for name, value in kernels["plain"].items() if name.endswith(dtype)}
     assert len(differences) == 17
+    assert {name: value for name, value in differences.items() if not value <= close} == {}
+
+
+@pytest.mark.parametrize(("dtype", "close"), [("float32", 3e-6), ("float64", 1e-13), ("float16", 1e-3)])
+def test_kernels_sum_over_rows_as_exactly_as_the_type_allows(kernels, dtype, close):
+    differences = {name: value for name, value in kernels["exact"].items() if name.endswith(dtype)}
+    assert len(differences) == 6
     assert {name: value for name, value in differences.items() if not value <= close} == {}

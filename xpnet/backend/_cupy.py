@@ -12,7 +12,7 @@ from xpnet.backend import _cudnn
 from xpnet.backend._backend import Backend
 from xpnet.backend._convolution import Convolution
 from xpnet.backend._cupy_graph import CudaRecorder
-from xpnet.backend._cupy_kernels_rows import RowKernels
+from xpnet.backend._cupy_kernels_columns import ColumnKernels
 from xpnet.backend._cupy_uploads import Uploads
 from xpnet.backend._elementwise import Body, fresh
 from xpnet.backend._registry import BackendUnavailableError
@@ -24,7 +24,7 @@ _SMALL = 2**14
 """Elements up to which one block of threads sums up as fast as two launches would."""
 
 
-class CuPy(RowKernels, Backend):
+class CuPy(ColumnKernels, Backend):
     """CuPy on an NVIDIA GPU. `device` is the GPU's number."""
 
     uploads_ahead = True
