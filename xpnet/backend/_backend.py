@@ -8,12 +8,14 @@ import array_api_compat
 import numpy as np
 
 from xpnet._typing import Array, Result
+from xpnet.backend._chosen import chosen_precision
 from xpnet.backend._elementwise import Body, fresh
 from xpnet.backend._random import scramble
 from xpnet.backend._registry import find_backend, open_backend
 from xpnet.backend._winograd_seams import WinogradSeams
 
 DTYPES = ("float32", "float64")
+MATMUL = ("float32", "tf32")
 _PIECE = 2**30
 """Bytes that a block may need, where nothing else says so."""
 
@@ -32,6 +34,11 @@ class Backend(WinogradSeams):
     device : where new arrays are made, in the library's own terms; `None` is the library's default.
     dtype : `"float32"` or `"float64"`, the type of new floating-point arrays.
 
+    Attributes
+    ----------
+    half : the library's type for half precision, float16; None where it has none.
+    matmul_precision : `"float32"` or `"tf32"`: how products of float32 arrays are computed while this one is chosen.
+
     Examples
     --------
     >>> import numpy as np
@@ -45,16 +52,20 @@ class Backend(WinogradSeams):
     has_devices = True
     """Whether two arrays of this library can live on different devices, so that a call has to compare them."""
 
+    matmul_precision = "float32"
+
     def __init__(self, name: str, xp: Any, *, device: Any = None, dtype: str = "float32") -> None:
         if not (isinstance(dtype, str) and dtype in DTYPES):
             raise ValueError(f"dtype: expected one of {', '.join(map(repr, DTYPES))}, got {dtype!r}")
         self.name, self.xp, self.device, self.dtype = name, xp, device, dtype
         self._kept: dict[tuple[Any, ...], Array] = {}
         self._floats: dict[Any, bool] = {}
+        self.half = getattr(xp, "float16", None)
         self._check_device()
 
     def __repr__(self) -> str:
-        return f"Backend({self.name!r}, device={self.device!r}, dtype={self.dtype!r})"
+        matmul = "" if self.matmul_precision == "float32" else f", matmul={self.matmul_precision!r}"
+        return f"Backend({self.name!r}, device={self.device!r}, dtype={self.dtype!r}{matmul})"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Backend) and self._identity() == other._identity()
@@ -62,8 +73,32 @@ class Backend(WinogradSeams):
     def __hash__(self) -> int:
         return hash(self._identity())
 
-    def _identity(self) -> tuple[str, str, str]:
-        return self.name, str(self.device), self.dtype
+    def _identity(self) -> tuple[str, str, str, str]:
+        return self.name, str(self.device), self.dtype, self.matmul_precision
+
+    def set_precision(self, matmul: str) -> None:
+        """How its products are computed while it is chosen; said once, when it is opened.
+
+        Raises
+        ------
+        ValueError : an unknown precision, or one that the library or the device does not have.
+        """
+        if not (isinstance(matmul, str) and matmul in MATMUL):
+            raise ValueError(f"matmul: expected one of {', '.join(map(repr, MATMUL))}, got {matmul!r}")
+        if matmul == "tf32":
+            why = self.why_no_tf32()
+            if why is not None:
+                raise ValueError(f"matmul: 'tf32' is not to be had on {self.name}: {why}; 'float32' is")
+        self.matmul_precision = matmul
+
+    def why_no_tf32(self) -> str | None:
+        """Why products cannot be computed in TF32 on this backend's device, or None if they can."""
+        return "it is a format of NVIDIA's tensor cores, which CuPy uses, and PyTorch on a CUDA device"
+
+    @property
+    def products_in_tf32(self) -> bool:
+        """Whether products of float32 go by TF32 here and now: the choice of the process, or of the context."""
+        return chosen_precision(self.name) == "tf32"
 
     def _check_device(self) -> None:
         """Raises where `device` does not exist: at the earliest moment, not at the first array."""
@@ -145,27 +180,53 @@ class Backend(WinogradSeams):
 
     def at(self, x: Array) -> "Backend":
         """The backend that makes new arrays where `x` lives, and of its type."""
-        return open_backend(self.name, device=self.device_of(x), dtype=str(x.dtype).rpartition(".")[2])
+        dtype, matmul = str(x.dtype).rpartition(".")[2], chosen_precision(self.name)
+        return open_backend(self.name, device=self.device_of(x), dtype=dtype, matmul=matmul)
+
+    # Half precision ---------------------------------------------------------------------------------------------
+
+    def wide(self, x: Array) -> Array:
+        """Float16 as float32, for reductions; anything else as it is."""
+        return self.xp.astype(x, self.xp.float32) if self.half is not None and x.dtype == self.half else x
+
+    def narrow(self, x: Array, like: Array) -> Array:
+        """`x` in the type of `like`, where that is float16; else as it is."""
+        return self.xp.astype(x, like.dtype, copy=False) if self.half is not None and like.dtype == self.half else x
+
+    def scale_into(self, x: Array, factor: Array, out: Array) -> None:
+        """x · factor, computed in the type of `factor` and rounded into `out`."""
+        out[...] = self.xp.astype(x, factor.dtype, copy=False) * factor
 
     # Seams ------------------------------------------------------------------------------------------------------
 
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
-        """The product of two 2-D arrays, (n, k) @ (k, m) -> (n, m), written into `out` if given."""
+        """The product of two 2-D arrays, (n, k) @ (k, m) -> (n, m), written into `out` if given.
+
+        Products of float16 are added up in float32; `out` may be float32 for them.
+        """
         if out is None:
             return a @ b
         out[...] = a @ b
         return out
+
+    def strict_matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        """`matmul` without TF32, whatever is chosen: for sums and transforms, which are no products to the user."""
+        return self.matmul(a, b, out)
 
     def matmul_planes(self, a: Array, b: Array) -> Array:
         """Plane by plane the product of two stacks of matrices, (planes, n, k) @ (planes, k, m)."""
         return self.xp.matmul(a, b)
 
     def column_sum(self, x: Array, out: Array | None = None) -> Array:
-        """Sums over the rows, (n, c) -> (c,), written into `out` if given."""
+        """Sums over the rows, (n, c) -> (c,), written into `out` if given. Those of float16 are float32."""
+        x = self.wide(x)
         ones = self.ones_row(x.shape[0], x)  # (1, n)
         if out is None:
-            return self.xp.reshape(self.matmul(ones, x), (-1,))
-        self.matmul(ones, x, self.xp.reshape(out, (1, -1)))
+            return self.xp.reshape(self.strict_matmul(ones, x), (-1,))
+        if out.dtype != x.dtype:
+            out[...] = self.xp.reshape(self.strict_matmul(ones, x), (-1,))
+        else:
+            self.strict_matmul(ones, x, self.xp.reshape(out, (1, -1)))
         return out
 
     def column_moments(self, x: Array) -> tuple[Array, Array]:
@@ -184,8 +245,8 @@ class Backend(WinogradSeams):
         return self.xp.max(x, axis=-1, keepdims=True)
 
     def row_sum(self, x: Array) -> Array:
-        """Sums over the columns, (n, c) -> (n, 1)."""
-        return self.xp.sum(x, axis=-1, keepdims=True)
+        """Sums over the columns, (n, c) -> (n, 1). Those of float16 are float32."""
+        return self.xp.sum(self.wide(x), axis=-1, keepdims=True)
 
     def total(self, x: Array) -> Array:
         """The sum of all elements of (n, c), as a 0-d array: over the rows first, which uses all of a GPU."""
@@ -200,9 +261,29 @@ class Backend(WinogradSeams):
         """What `@elementwise` runs on this library: `body` itself, or something faster that gives the same numbers."""
 
         def plain(*arguments: Any) -> Any:
+            if arguments[0].dtype == self.half:
+                return self._widened(body, updates, arguments)
             return fresh(body(self.xp, *arguments), updates)
 
         return self._guard(plain, updates) if guarded else plain
+
+    def _widened(self, body: Body, updates: int, arguments: tuple[Any, ...]) -> Any:
+        """A body on float16: computed in float32, its results rounded to float16."""
+        half, first = self.half, arguments[0]
+        wide = [self.wide(a) if getattr(a, "dtype", None) == half else a for a in arguments]
+        new = fresh(body(self.xp, *wide), updates)
+        for array, values in zip(arguments[:updates], wide, strict=False):
+            if array is not values:
+                self._write(array, values)
+        if isinstance(new, tuple):
+            return tuple(self._rounded(result, first) for result in new)
+        return None if new is None else self._rounded(new, first)
+
+    def _write(self, array: Array, values: Array) -> None:
+        array[...] = values
+
+    def _rounded(self, result: Array, first: Array) -> Array:
+        return self.xp.astype(result, first.dtype, copy=False) if self.is_float(result) else result
 
     def _guard(self, run: Body, updates: int) -> Body:
         def guarded(*arguments: Any, guard: Array) -> None:

@@ -26,6 +26,14 @@ class WindowSeams(ABC):
         return int(self.xp.finfo(x.dtype).bits) // 8
 
     @abstractmethod
+    def wide(self, x: Array) -> Array:
+        """Float16 as float32, for reductions; anything else as it is."""
+
+    @abstractmethod
+    def narrow(self, x: Array, like: Array) -> Array:
+        """`x` in the type of `like`, where that is float16; else as it is."""
+
+    @abstractmethod
     def device_of(self, x: Array) -> Any:
         """The device that `x` lives on, in the library's own terms."""
 
@@ -139,8 +147,8 @@ class WindowSeams(ABC):
 
     def _spread(self, taps: Iterable[Array], like: Array, windows: Windows) -> Array:
         """The adjoint of taking taps: one slice after the other, so that no place is written twice at once."""
-        padded = self.empty((like.shape[0], *windows.reach, like.shape[-1]), like)
+        padded = self.wide(self.empty((like.shape[0], *windows.reach, like.shape[-1]), like))  # summed up in float32
         padded[...] = 0.0
         for place, values in zip(windows.slices(), taps, strict=True):
             padded[place] += values
-        return self.unpad(padded, windows)
+        return self.narrow(self.unpad(padded, windows), like)
