@@ -7,7 +7,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from xpnet._typing import Array, Result
+from xpnet._typing import Array, Result, Shape
 from xpnet.backend._chosen import chosen_precision
 from xpnet.backend._elementwise import Body, fresh
 from xpnet.backend._random import scramble
@@ -192,6 +192,12 @@ class Backend(WinogradSeams):
     def narrow(self, x: Array, like: Array) -> Array:
         """`x` in the type of `like`, where that is float16; else as it is."""
         return self.xp.astype(x, like.dtype, copy=False) if self.half is not None and like.dtype == self.half else x
+
+    def wide_place(self, shape: Shape, like: Array) -> Array | None:
+        """A float32 array to write products of float16 into that are to be added up; None for any other type."""
+        if self.half is None or like.dtype != self.half:
+            return None
+        return self.xp.empty(shape, dtype=self.xp.float32, device=self.device_of(like))
 
     def scale_into(self, x: Array, factor: Array, out: Array) -> None:
         """x · factor, computed in the type of `factor` and rounded into `out`."""

@@ -21,7 +21,7 @@ def set_convolution(algorithm: str) -> None:
     ----------
     algorithm : `"direct"` sums up as the formula says, by products of gathered windows. `"winograd"` takes Winograd's
         F(4×4, 3×3) wherever it can, which is for 3×3 kernels with stride and dilation 1 in one group, and `"direct"`
-        elsewhere; it is faster for many channels, and in float32 its rounding errors are about 1e-5 of the largest
+        elsewhere and for float16; it is faster for many channels, and in float32 its rounding errors are about 1e-5 of the largest
         result, ten times those of the direct sum, and an infinite element spoils its whole tile. `"auto"`, the default,
         chooses by shape.
 
@@ -76,11 +76,11 @@ def _checked(algorithm: str) -> str:
 
 
 def by_winograd(windows: Windows, n: int, inputs: int, outputs: int, groups: int, item_bytes: int) -> bool:
-    """Whether a convolution of n examples goes by Winograd's algorithm; "auto" never does so in half precision."""
+    """Whether a convolution of n examples goes by Winograd's algorithm; never in half precision."""
     algorithm = get_convolution()
-    if algorithm == "direct" or not _winograd.applies(windows, groups):
+    if algorithm == "direct" or item_bytes < 4 or not _winograd.applies(windows, groups):
         return False
-    return algorithm == "winograd" or (item_bytes >= 4 and _pays(windows, n, inputs, outputs))
+    return algorithm == "winograd" or _pays(windows, n, inputs, outputs)
 
 
 def _pays(windows: Windows, n: int, inputs: int, outputs: int) -> bool:

@@ -82,12 +82,12 @@ def weight_gradient(
     def block(start: int, stop: int) -> tuple[Array]:
         columns, dy = backend.gather(x[start:stop, ...], windows), rows[start * pixels : stop * pixels, :]
         if groups == 1:
-            return (backend.matmul(columns.T, dy),)
+            return (backend.matmul(columns.T, dy, backend.wide_place((columns.shape[1], outputs), dy)),)
         columns, dy = _split(backend, columns, windows.taps, groups), _split(backend, dy, 1, groups)
         return (_joined(backend, backend.matmul_planes(xp.matrix_transpose(columns), dy)),)
 
     (dweight,) = backend.sum_blocks(x.shape[0], _bytes_each(backend, x, windows, outputs), block, at_least)
-    return into(out, xp.reshape(dweight, shape))
+    return into(out, backend.narrow(xp.reshape(dweight, shape), dy))
 
 
 def _in_pieces(backend: Backend, x: Array, windows: Windows, outputs: int, block: Callable[[int, int], None]) -> None:
