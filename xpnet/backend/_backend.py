@@ -179,8 +179,9 @@ class Backend(WinogradSeams):
         return array_api_compat.device(x)
 
     def at(self, x: Array) -> "Backend":
-        """The backend that makes new arrays where `x` lives, and of its type."""
-        dtype, matmul = str(x.dtype).rpartition(".")[2], chosen_precision(self.name)
+        """The backend that makes new arrays where `x` lives, and of its type; beside float16, of float32."""
+        dtype = "float32" if x.dtype == self.half else str(x.dtype).rpartition(".")[2]
+        matmul = chosen_precision(self.name)
         return open_backend(self.name, device=self.device_of(x), dtype=dtype, matmul=matmul)
 
     # Half precision ---------------------------------------------------------------------------------------------

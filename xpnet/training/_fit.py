@@ -22,12 +22,22 @@ from xpnet.training._evaluate import (
     mean_over_examples,
 )
 from xpnet.training._history import History
+from xpnet.training._precision import check_precision, gradients
 
 
 def train_step(
-    model: Layer, x: Array, t: Array, *, loss: Loss, optimizer: Optimizer, penalty: Penalty | None = None
+    model: Layer,
+    x: Array,
+    t: Array,
+    *,
+    loss: Loss,
+    optimizer: Optimizer,
+    penalty: Penalty | None = None,
+    precision: str = "float32",
 ) -> tuple[Array, Array, Array | None]:
     """One step on one batch: forward, loss, backward, penalty, update. Nothing in it waits for a device.
+
+    `precision` is that of `fit`.
 
     Returns
     -------
@@ -37,9 +47,7 @@ def train_step(
     ------
     NonFiniteError : see `Optimizer.step`.
     """
-    y, pullback = model.forward(x)
-    value, dloss = loss(y, t)
-    pullback(dloss())
+    value, y = gradients(model, x, t, loss=loss, optimizer=optimizer, precision=precision)
     cost = None
     if penalty is not None:
         store = optimizer.store
@@ -65,6 +73,7 @@ def fit(
     seed: int = 0,
     log_every: int = 10,
     progress: bool | None = None,
+    precision: str = "float32",
 ) -> History:
     """Trains a model.
 
@@ -84,6 +93,9 @@ def fit(
     seed : decides the dropout masks. (Initial weights follow `xpnet.seed`, the order of examples `batches`' seed.)
     log_every : steps between two looks at the loss where looking waits for a GPU, and between updates of the bar.
     progress : whether to show a progress bar; None shows it on a terminal.
+    precision : `"float32"`, or `"float16"` for mixed precision: the passes run in float16 on copies of the parameters,
+        which themselves stay float32, as do the loss, reductions, normalization's parameters and evaluation. The loss
+        is scaled so that small gradients do not vanish; a step whose gradients overflow is skipped.
 
     Returns
     -------
@@ -118,6 +130,7 @@ def fit(
     check_metrics("fit", metrics or {})
     if validation is not None:
         validation = as_batches("fit: validation", validation, 256)
+    check_precision("fit", precision, model, optimizer)
     seed_masks(model, checked_seed(seed))
     optimizer.raise_if_not_finite()  # a step of an earlier run that no one has looked at
     backend = model.backend
@@ -133,7 +146,7 @@ def fit(
                 hidden = None if progress is None else not progress
                 total = len(batches) if isinstance(batches, Sized) else None
                 with tqdm(total=total, desc=f"epoch {run.epoch}/{epochs}", unit="batch", disable=hidden) as bar:
-                    row = _epoch(run, batches, loss, penalty, metrics or {}, log_every, listeners, bar)
+                    row = _epoch(run, batches, loss, penalty, metrics or {}, log_every, listeners, bar, precision)
                     if validation is not None:
                         found = evaluate(model, validation, loss=loss, metrics=metrics)
                         row |= {f"val_{name}": value for name, value in found.items()}
@@ -160,17 +173,20 @@ def _epoch(
     log_every: int,
     listeners: Sequence[Callback],
     bar: Any,
+    precision: str,
 ) -> dict[str, float]:
     """One pass over the data; what it showed, averaged over examples."""
     model, optimizer = run.model, run.optimizer
     seen: dict[str, list[tuple[Array, int]]] = {name: [] for name in ("loss", *metrics)}
     costs: list[tuple[Array, int]] = []
-    unseen = _Unseen(model, loss)
+    unseen = _Unseen(model, loss, precision)
     try:
         for x, t in batches:
             unseen.batches[optimizer.steps] = x, t
             try:
-                value, y, cost = train_step(model, x, t, loss=loss, optimizer=optimizer, penalty=penalty)
+                value, y, cost = train_step(
+                    model, x, t, loss=loss, optimizer=optimizer, penalty=penalty, precision=precision
+                )
                 run.step += 1
                 look = run.step % log_every == 0
                 if look:
@@ -207,8 +223,8 @@ def _epoch(
 class _Unseen:
     """The steps that no one has looked at: their batches by the step's number, and the buffers from before them."""
 
-    def __init__(self, model: Layer, loss: Loss) -> None:
-        self.model, self.loss, self.copy = model, loss, model.backend.copy
+    def __init__(self, model: Layer, loss: Loss, precision: str) -> None:
+        self.model, self.loss, self.precision, self.copy = model, loss, precision, model.backend.copy
         self.batches: dict[int, tuple[Array, Array]] = {}
         self.buffers = list(model.buffers().values())
         self.clear()
@@ -221,4 +237,4 @@ class _Unseen:
         """Puts the buffers back, and names the layer and the direction."""
         for buffer, before in zip(self.buffers, self.before, strict=True):
             buffer.data[...] = before
-        return explained(error, self.model, *self.batches[error.step], self.loss)
+        return explained(error, self.model, *self.batches[error.step], self.loss, self.precision)
