@@ -15,13 +15,21 @@ import cupy
 import numpy as np
 from cupy._core import _fusion_thread_local, fusion
 
-C_TYPES = {"float32": "float", "float64": "double", "int32": "int", "int64": "long long", "bool": "bool"}
+C_TYPES = {
+    "float16": "float16",
+    "float32": "float",
+    "float64": "double",
+    "int32": "int",
+    "int64": "long long",
+    "bool": "bool",
+}
 NUMBERS = {"float": ctypes.c_float, "double": ctypes.c_double, "int": ctypes.c_int, "long long": ctypes.c_longlong}
 PRELUDE = """
 #include <algorithm>
 #include <cmath>
 using std::isfinite; using std::isnan; using std::max; using std::min;
 #define __device__ static inline
+typedef _Float16 float16;
 """
 
 

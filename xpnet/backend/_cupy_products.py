@@ -32,7 +32,7 @@ def product(a: Array, b: Array, out: Array, compute: int) -> Array:
     (b, by_columns_b, ldb), (a, by_columns_a, lda) = _matrix(b), _matrix(a)
     sizes = m, n, k
     numbers = _ONE, b.data.ptr, _type(b), ldb, a.data.ptr, _type(a), lda, _ZERO, out.data.ptr, _type(out), m
-    _cublas().gemmEx(_handle(), by_columns_b, by_columns_a, *sizes, *numbers, compute, _TENSOR_OP)
+    _cublas().gemmEx(_device().get_cublas_handle(), by_columns_b, by_columns_a, *sizes, *numbers, compute, _TENSOR_OP)
     return out
 
 
@@ -43,7 +43,7 @@ def planes(a: Array, b: Array, out: Array, compute: int) -> Array:
     first = _ONE, b.data.ptr, _type(b), ldb, k * m, a.data.ptr, _type(a), lda, n * k
     second = _ZERO, out.data.ptr, _type(out), m, n * m, p
     _cublas().gemmStridedBatchedEx(
-        _handle(), by_columns_b, by_columns_a, m, n, k, *first, *second, compute, _TENSOR_OP
+        _device().get_cublas_handle(), by_columns_b, by_columns_a, m, n, k, *first, *second, compute, _TENSOR_OP
     )
     return out
 
@@ -70,21 +70,12 @@ def _type(a: Array) -> int:
     return _TYPES[a.dtype.name]
 
 
-def _cublas() -> Any:
-    """Looked up at each product: while a step is captured, other functions stand there."""
-    return _libraries().cublas
-
-
-def _handle() -> Any:
-    return _device().get_cublas_handle()
-
-
 @functools.cache
-def _libraries() -> Any:
-    import cupy_backends.cuda.libs.cublas
-    from cupy_backends.cuda import libs
+def _cublas() -> Any:
+    """CuPy's module, whose functions are looked up at each product: while a step is captured, others stand there."""
+    from cupy_backends.cuda.libs import cublas
 
-    return libs
+    return cublas
 
 
 @functools.cache

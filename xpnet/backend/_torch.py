@@ -8,7 +8,6 @@ import numpy as np
 from xpnet._typing import Array
 from xpnet.backend._backend import Backend
 
-
 _precision = threading.RLock()
 """Held while a product runs in TF32: PyTorch knows one setting for the whole process."""
 

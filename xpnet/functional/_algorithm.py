@@ -21,9 +21,9 @@ def set_convolution(algorithm: str) -> None:
     ----------
     algorithm : `"direct"` sums up as the formula says, by products of gathered windows. `"winograd"` takes Winograd's
         F(4×4, 3×3) wherever it can, which is for 3×3 kernels with stride and dilation 1 in one group, and `"direct"`
-        elsewhere and for float16; it is faster for many channels, and in float32 its rounding errors are about 1e-5 of the largest
-        result, ten times those of the direct sum, and an infinite element spoils its whole tile. `"auto"`, the default,
-        chooses by shape.
+        elsewhere and for float16; it is faster for many channels, and in float32 its rounding errors are about 1e-5 of
+        the largest result, ten times those of the direct sum, and an infinite element spoils its whole tile. `"auto"`,
+        the default, chooses by shape.
 
     Raises
     ------

@@ -37,8 +37,8 @@ def layer_norm(x: Array, weight: Array, bias: Array, *, eps: float = 1e-5) -> tu
 
     Parameters
     ----------
-    x : (..., *features), floating-point, or float16 with the others float32; μ and σ² are taken over as many of the last axes as `weight` has.
-    weight, bias : (*features,).
+    x : (..., *features), floating-point; μ and σ² are taken over as many of the last axes as `weight` has.
+    weight, bias : (*features,), of the type of `x`, or float32 for x of float16: all is computed in float32 then.
     eps : added to the variance, > 0.
 
     Returns

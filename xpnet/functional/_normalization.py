@@ -42,8 +42,8 @@ def batch_norm(
 
     Parameters
     ----------
-    x : (..., features), floating-point, or float16 with all others float32; μ and σ² are taken over all axes but the last, from n >= 2 rows.
-    weight, bias : (features,).
+    x : (..., features), floating-point; μ and σ² are taken over all axes but the last, from n >= 2 rows.
+    weight, bias : (features,), of the type of `x`, or float32 for x of float16: all is computed in float32 then.
     eps : added to the variance, > 0.
 
     Returns
@@ -143,8 +143,8 @@ def batch_norm_inference(
 
     Parameters
     ----------
-    x : (..., features), floating-point, or float16 with all others float32.
-    weight, bias, mean, variance : (features,).
+    x : (..., features), floating-point.
+    weight, bias, mean, variance : (features,), of the type of `x`, or float32 for x of float16.
     eps : added to the variance, > 0.
 
     Returns

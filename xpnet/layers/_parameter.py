@@ -38,7 +38,9 @@ class Parameter:
     array([2., 2.])
     """
 
-    def __init__(self, data: Array, *, decay: bool = True, layout: TorchLayout = SAME_LAYOUT, half: bool = True) -> None:
+    def __init__(
+        self, data: Array, *, decay: bool = True, layout: TorchLayout = SAME_LAYOUT, half: bool = True
+    ) -> None:
         array_namespace(data)
         self._data = data
         self._grad: Array | None = None

@@ -221,9 +221,9 @@ class Optimizer(ABC):
     def _not_finite(self) -> NonFiniteError:
         if self._scaled:
             return NonFiniteError(
-                f"step {self.steps}: the loss or the gradients' norm is infinite or NaN in float16, with the loss scale "
-                "at its lowest, 1; no parameter was changed by it. precision='float32', a lower learning rate, or "
-                "inputs of a smaller scale are the usual remedies",
+                f"step {self.steps}: the loss or the gradients' norm is infinite or NaN in float16, with the loss "
+                "scale at its lowest, 1; no parameter was changed by it. precision='float32', a lower learning rate, "
+                "or inputs of a smaller scale are the usual remedies",
                 step=self.steps,
             )
         return NonFiniteError(
