@@ -5,6 +5,7 @@ for CuPy arrays of the same shapes and types, compiles its operation with g++ in
 """
 
 import ctypes
+import functools
 import pathlib
 import re
 import subprocess
@@ -86,6 +87,7 @@ def _run(kernel, arguments):
     return fresh[0] if len(fresh) == 1 else fresh or None
 
 
+@functools.cache
 def _compile(source):
     folder = pathlib.Path(tempfile.mkdtemp(prefix="fuse_on_cpu_"))
     (folder / "kernel.cpp").write_text(source)

@@ -174,6 +174,9 @@ class Optimizer(ABC):
             self._rate[...] = self._rate_value = rate
         squares = sum_of_squares(store.grad)
         self._guard = self._judged(squares, loss)
+        if self._scaled and readable(squares) and not bool(self._guard):
+            self.steps += 1
+            return
         if self.clip_norm is not None:
             _clip(store.grad, squares, self.clip_norm, guard=self._guard)  # NaN would stay in the store's gaps
         self._decay_weights()
