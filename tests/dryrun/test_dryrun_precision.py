@@ -4,6 +4,7 @@ The scripts replace parts of CuPy 14.2, so they run in processes of their own, a
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,8 @@ def run(script):
     if shutil.which("g++") is None:
         pytest.skip("the dry run needs gcc and g++")
     command = [sys.executable, str(FOLDER / script)]
-    finished = subprocess.run(command, capture_output=True, text=True, cwd=FOLDER, check=False)
+    here = os.environ | {"PYTHONPATH": str(FOLDER.parents[1])}  # this xpnet, not one that is installed
+    finished = subprocess.run(command, capture_output=True, text=True, cwd=FOLDER, env=here, check=False)
     assert finished.returncode == 0, finished.stderr
     return json.loads(finished.stdout)
 

@@ -60,7 +60,8 @@ class Backend(WinogradSeams):
         self.name, self.xp, self.device, self.dtype = name, xp, device, dtype
         self._kept: dict[tuple[Any, ...], Array] = {}
         self._floats: dict[Any, bool] = {}
-        self.half = getattr(xp, "float16", None)
+        half = getattr(xp, "float16", None)
+        self.half = np.dtype(half) if isinstance(half, type) else half  # two types compare faster than type and class
         self._check_device()
 
     def __repr__(self) -> str:

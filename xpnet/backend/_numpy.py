@@ -67,6 +67,9 @@ class NumPy(Backend):
     def wide(self, x: Array) -> Array:
         return x.astype(np.float32) if x.dtype is _HALF else x
 
+    def narrow(self, x: Array, like: Array) -> Array:
+        return x.astype(_HALF, copy=False) if like.dtype is _HALF else x
+
     def scale_into(self, x: Array, factor: Array, out: Array) -> None:
         np.multiply(x, factor, out=out, casting="same_kind")
 

@@ -42,9 +42,8 @@ def check_normalized(function: str, x: Array, **arrays: Array) -> None:
     TypeError : an argument of integers, or another mixture of types.
     """
     backend = backend_of(x)
-    if x.dtype == backend.half and all(array.dtype == backend.xp.float32 for array in arrays.values()):
-        return
-    check_floats(function, x=x, **arrays)
+    if x.dtype != backend.half or any(array.dtype != backend.xp.float32 for array in arrays.values()):
+        check_floats(function, x=x, **arrays)
 
 
 def check_gradient(function: str, dy: Array, shape: Shape, like: Array) -> None:

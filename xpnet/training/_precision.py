@@ -58,28 +58,36 @@ def gradients(
     half.refresh()
     with model.backend.quiet(), half.parameters_of(model):
         y, pullback = model.forward(narrowed(x))
-        y = widened(y)
-        value, dloss = loss(y, t)
-        pullback(narrowed(dloss(), scale.scale))
+        outputs = widened(y)
+        value, dloss = loss(outputs, t)
+        pullback(_scaled(dloss(), y, scale.scale))
         reached = half.reached()
     half.hand_over(scale.inverse, reached)
     scale.pending = True
-    return value, y
+    return value, outputs
 
 
-def narrowed(values: Any, scale: Array | None = None) -> Any:
-    """Float32 as float16, times a scale if given; a tuple one by one; anything else as it is."""
+def narrowed(values: Any) -> Any:
+    """Float32 as float16; a tuple one by one; anything else as it is."""
     if isinstance(values, tuple):
-        return tuple(narrowed(each, scale) for each in values)
+        return tuple(narrowed(each) for each in values)
     if values is None:
         return None
     backend = backend_of(values)
-    if values.dtype != backend.xp.float32 or backend.half is None:
-        return values
-    if scale is None:
-        return backend.xp.astype(values, backend.half)
-    place = backend.xp.empty(values.shape, dtype=backend.half, device=backend.device_of(values))
-    backend.scale_into(values, scale, place)
+    return backend.xp.astype(values, backend.half) if values.dtype == backend.xp.float32 else values
+
+
+def _scaled(dy: Any, y: Any, scale: Array) -> Any:
+    """The gradient times the scale, in the type of the output that it belongs to; a tuple one by one."""
+    if isinstance(dy, tuple):
+        if not isinstance(y, tuple) or len(y) != len(dy):
+            return dy  # whose pullback says what is wrong
+        return tuple(_scaled(each, output, scale) for each, output in zip(dy, y, strict=True))
+    if dy is None or isinstance(y, tuple):
+        return dy
+    backend = backend_of(dy)
+    place = backend.empty(dy.shape, y)
+    backend.scale_into(dy, scale, place)
     return place
 
 
