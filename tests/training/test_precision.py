@@ -7,7 +7,7 @@ import pytest
 
 import xpnet
 from xpnet import data, layers, losses, models
-from xpnet.backend import available_backends, open_backend, use_backend
+from xpnet.backend import array_namespace, available_backends, open_backend, use_backend
 from xpnet.optimizers import SGD, Adam, NonFiniteError
 from xpnet.training import accuracy, train_step
 

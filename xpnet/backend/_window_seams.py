@@ -1,17 +1,14 @@
 """The seams of convolution and pooling in plain Array API."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from xpnet._typing import Array, Shape
+from xpnet.backend._half import HalfSeams
 from xpnet.backend._windows import Windows
 
 
-class WindowSeams(ABC):
+class WindowSeams(HalfSeams):
     """What a backend does with the windows of (n, *size, channels); each of the n examples stands for itself."""
-
-    xp: Any
 
     def empty(self, shape: Shape, like: Array) -> Array:
         """An array to be written, of the type and on the device of `like`."""
@@ -24,18 +21,6 @@ class WindowSeams(ABC):
     def item_bytes(self, x: Array) -> int:
         """Bytes of one element of a floating-point array."""
         return int(self.xp.finfo(x.dtype).bits) // 8
-
-    @abstractmethod
-    def wide(self, x: Array) -> Array:
-        """Float16 as float32, for reductions; anything else as it is."""
-
-    @abstractmethod
-    def narrow(self, x: Array, like: Array) -> Array:
-        """`x` in the type of `like`, where that is float16; else as it is."""
-
-    @abstractmethod
-    def device_of(self, x: Array) -> Any:
-        """The device that `x` lives on, in the library's own terms."""
 
     def pad(self, x: Array, windows: Windows, value: float = 0.0) -> Array:
         """`x` padded with `value`, or cut, to the windows' reach."""

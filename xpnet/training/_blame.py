@@ -4,7 +4,7 @@ from xpnet._typing import Array
 from xpnet.layers import Layer, observe
 from xpnet.optimizers import NonFiniteError
 from xpnet.training._evaluate import Loss
-from xpnet.training._precision import narrowed, widened
+from xpnet.training._precision import narrowed, scaled, widened
 
 
 def first_not_finite(
@@ -44,7 +44,7 @@ def first_not_finite(
         y, pullback = model.forward(x)
         if not found:
             value, dloss = loss(widened(y), t)
-            dy = narrowed(dloss()) if in_half else dloss()
+            dy = scaled(dloss(), y, xp.ones_like(value)) if in_half else dloss()
             look("loss", "forward", value)
             look("loss", "backward", *(dy if isinstance(dy, tuple) else (dy,)))
             pullback(dy)

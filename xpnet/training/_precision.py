@@ -60,7 +60,7 @@ def gradients(
         y, pullback = model.forward(narrowed(x))
         outputs = widened(y)
         value, dloss = loss(outputs, t)
-        pullback(_scaled(dloss(), y, scale.scale))
+        pullback(scaled(dloss(), y, scale.scale))
         reached = half.reached()
     half.hand_over(scale.inverse, reached)
     scale.pending = True
@@ -77,12 +77,12 @@ def narrowed(values: Any) -> Any:
     return backend.xp.astype(values, backend.half) if values.dtype == backend.xp.float32 else values
 
 
-def _scaled(dy: Any, y: Any, scale: Array) -> Any:
+def scaled(dy: Any, y: Any, scale: Array) -> Any:
     """The gradient times the scale, in the type of the output that it belongs to; a tuple one by one."""
     if isinstance(dy, tuple):
         if not isinstance(y, tuple) or len(y) != len(dy):
             return dy  # whose pullback says what is wrong
-        return tuple(_scaled(each, output, scale) for each, output in zip(dy, y, strict=True))
+        return tuple(scaled(each, output, scale) for each, output in zip(dy, y, strict=True))
     if dy is None or isinstance(y, tuple):
         return dy
     backend = backend_of(dy)
