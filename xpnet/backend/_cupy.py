@@ -75,13 +75,13 @@ class CuPy(Backend):
 
     def _product(self, a: Array, b: Array, out: Array | None, compute: int) -> Array:
         place = self._cupy.empty((a.shape[0], b.shape[1]), dtype=a.dtype) if out is None else out
-        if _cupy_products.fits(a, b, place) and place.size > 1 and place.flags.c_contiguous:
+        if _cupy_products.fits(a, b, place):
             return _cupy_products.product(a, b, place, compute)
         return self._cupy.matmul(a, b, out=out)
 
     def matmul_planes(self, a: Array, b: Array) -> Array:
         """CuPy's own knows no TF32, copies transposed matrices, and takes float16 by way of float32."""
-        if not (_cupy_products.fits(a, b) and a.dtype == b.dtype and a.shape[0] == b.shape[0]):
+        if not (_cupy_products.fits(a, b) and a.shape[0] == b.shape[0]):
             return self._cupy.matmul(a, b)
         out = self._cupy.empty((a.shape[0], a.shape[1], b.shape[2]), dtype=a.dtype)
         in_tf32 = a.dtype != self.half and self.products_in_tf32

@@ -15,14 +15,16 @@ FLOAT32, TF32 = 68, 77
 """CUBLAS_COMPUTE_32F and CUBLAS_COMPUTE_32F_FAST_TF32: how cuBLAS multiplies and adds up."""
 _TYPES = {"float16": 2, "float32": 0}
 """CUDA_R_16F and CUDA_R_32F: how the numbers lie in memory."""
-_TENSOR_OP = 99
+_DEFAULT = -1
+"""CUBLAS_GEMM_DEFAULT: its other name, 99, would let older GPUs compute float32 in float16."""
 _COEFFICIENTS = np.asarray([1.0, 0.0], np.float32)
 _ONE, _ZERO = _COEFFICIENTS.ctypes.data, _COEFFICIENTS.ctypes.data + 4
 
 
-def fits(*arrays: Array) -> bool:
+def fits(a: Array, b: Array, out: Array | None = None) -> bool:
     """Whether these functions know the types; arrays without elements, and products of one element, are CuPy's."""
-    return all(a.size and a.dtype.name in _TYPES for a in arrays)
+    place = out is None or (out.size > 1 and out.flags.c_contiguous and out.dtype.name in _TYPES)
+    return place and a.size > 0 and b.size > 0 and a.dtype == b.dtype and a.dtype.name in _TYPES
 
 
 def product(a: Array, b: Array, out: Array, compute: int) -> Array:
@@ -32,7 +34,7 @@ def product(a: Array, b: Array, out: Array, compute: int) -> Array:
     (b, by_columns_b, ldb), (a, by_columns_a, lda) = _matrix(b), _matrix(a)
     sizes = m, n, k
     numbers = _ONE, b.data.ptr, _type(b), ldb, a.data.ptr, _type(a), lda, _ZERO, out.data.ptr, _type(out), m
-    _cublas().gemmEx(_device().get_cublas_handle(), by_columns_b, by_columns_a, *sizes, *numbers, compute, _TENSOR_OP)
+    _cublas().gemmEx(_device().get_cublas_handle(), by_columns_b, by_columns_a, *sizes, *numbers, compute, _DEFAULT)
     return out
 
 
@@ -43,7 +45,7 @@ def planes(a: Array, b: Array, out: Array, compute: int) -> Array:
     first = _ONE, b.data.ptr, _type(b), ldb, k * m, a.data.ptr, _type(a), lda, n * k
     second = _ZERO, out.data.ptr, _type(out), m, n * m, p
     _cublas().gemmStridedBatchedEx(
-        _device().get_cublas_handle(), by_columns_b, by_columns_a, m, n, k, *first, *second, compute, _TENSOR_OP
+        _device().get_cublas_handle(), by_columns_b, by_columns_a, m, n, k, *first, *second, compute, _DEFAULT
     )
     return out
 
