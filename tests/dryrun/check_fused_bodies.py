@@ -91,6 +91,10 @@ ARGUMENTS = {
     "_against_probabilities": lambda: (real(*full), positive(*full), positive(*column), positive(*full), 0.1),
     "_signs": lambda: (real(*full), 0.3),
     "_note": lambda: (real(*row), np.arange(5), scalar(3, np.int64), scalar(0.7)),
+    "_adapt": lambda: (
+        *(scalar(65536.0), scalar(1 / 65536), scalar(1999, np.int32), scalar(3, np.int32)),
+        *(scalar(False, bool), scalar(True, bool), scalar(9.0), scalar(0.5)),
+    ),
     "_judge": lambda: (scalar(True, bool), scalar(3.0), scalar(0.5)),
     "_advance": lambda: (scalar(3, np.int32), scalar(4, np.int32)),
     "_clip": lambda: (real(*row), scalar(9.0), 0.5),
@@ -141,14 +145,21 @@ def as_list(result):
 
 
 cupy.fuse = fuse_on_cpu.fuse
-found = {}
-for module, name, body in bodies():
-    make = RULES[module.rpartition(".")[2]] if name == "_rule" else ARGUMENTS[name]
-    arguments = make()
-    for guard in (True, False) if body.guarded else (None,):
-        if guard is False:  # what the guard is for: gradients that are not finite
-            arguments = [
-                np.full_like(a, np.nan) if is_float(a) and i >= body.updates else a for i, a in enumerate(arguments)
-            ]
-        found[f"{module}.{name}, guard {guard}"] = difference(body, arguments, guard)
-print(json.dumps(found))
+
+
+def main():
+    found = {}
+    for module, name, body in bodies():
+        make = RULES[module.rpartition(".")[2]] if name == "_rule" else ARGUMENTS[name]
+        arguments = make()
+        for guard in (True, False) if body.guarded else (None,):
+            if guard is False:  # what the guard is for: gradients that are not finite
+                arguments = [
+                    np.full_like(a, np.nan) if is_float(a) and i >= body.updates else a for i, a in enumerate(arguments)
+                ]
+            found[f"{module}.{name}, guard {guard}"] = difference(body, arguments, guard)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

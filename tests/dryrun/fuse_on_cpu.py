@@ -5,6 +5,7 @@ for CuPy arrays of the same shapes and types, compiles its operation with g++ in
 """
 
 import ctypes
+import functools
 import pathlib
 import re
 import subprocess
@@ -15,13 +16,21 @@ import cupy
 import numpy as np
 from cupy._core import _fusion_thread_local, fusion
 
-C_TYPES = {"float32": "float", "float64": "double", "int32": "int", "int64": "long long", "bool": "bool"}
+C_TYPES = {
+    "float16": "float16",
+    "float32": "float",
+    "float64": "double",
+    "int32": "int",
+    "int64": "long long",
+    "bool": "bool",
+}
 NUMBERS = {"float": ctypes.c_float, "double": ctypes.c_double, "int": ctypes.c_int, "long long": ctypes.c_longlong}
 PRELUDE = """
 #include <algorithm>
 #include <cmath>
 using std::isfinite; using std::isnan; using std::max; using std::min;
 #define __device__ static inline
+typedef _Float16 float16;
 """
 
 
@@ -78,6 +87,7 @@ def _run(kernel, arguments):
     return fresh[0] if len(fresh) == 1 else fresh or None
 
 
+@functools.cache
 def _compile(source):
     folder = pathlib.Path(tempfile.mkdtemp(prefix="fuse_on_cpu_"))
     (folder / "kernel.cpp").write_text(source)

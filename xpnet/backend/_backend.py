@@ -9,6 +9,7 @@ import numpy as np
 
 from xpnet._typing import Array, Result
 from xpnet.backend import _failures
+from xpnet.backend._chosen import chosen_precision
 from xpnet.backend._column_seams import ColumnSeams
 from xpnet.backend._elementwise import Body, fresh
 from xpnet.backend._random import scramble
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from xpnet.backend._capture import Recorder
 
 DTYPES = ("float32", "float64")
+MATMUL = ("float32", "tf32")
 _PIECE = 2**30
 """Bytes that a block may need, where nothing else says so."""
 
@@ -37,6 +39,11 @@ class Backend(WinogradSeams, ColumnSeams):
     device : where new arrays are made, in the library's own terms; `None` is the library's default.
     dtype : `"float32"` or `"float64"`, the type of new floating-point arrays.
 
+    Attributes
+    ----------
+    half : the library's type for half precision, float16; None where it has none.
+    matmul_precision : `"float32"` or `"tf32"`: how products of float32 arrays are computed while this one is chosen.
+
     Examples
     --------
     >>> import numpy as np
@@ -52,6 +59,8 @@ class Backend(WinogradSeams, ColumnSeams):
     uploads_ahead = False
     """Whether an array can be on its way to the device while the device computes: `upload` a batch before its turn."""
 
+    matmul_precision = "float32"
+
     def __init__(self, name: str, xp: Any, *, device: Any = None, dtype: str = "float32") -> None:
         if not (isinstance(dtype, str) and dtype in DTYPES):
             raise ValueError(f"dtype: expected one of {', '.join(map(repr, DTYPES))}, got {dtype!r}")
@@ -60,10 +69,13 @@ class Backend(WinogradSeams, ColumnSeams):
         self._types = {kind: getattr(xp, each) for kind, each in self._type_names.items()}
         self._kept: dict[tuple[Any, ...], Array] = {}
         self._floats: dict[Any, bool] = {}
+        half = getattr(xp, "float16", None)
+        self.half = np.dtype(half) if isinstance(half, type) else half  # two types compare faster than type and class
         self._check_device()
 
     def __repr__(self) -> str:
-        return f"Backend({self.name!r}, device={self.device!r}, dtype={self.dtype!r})"
+        matmul = "" if self.matmul_precision == "float32" else f", matmul={self.matmul_precision!r}"
+        return f"Backend({self.name!r}, device={self.device!r}, dtype={self.dtype!r}{matmul})"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Backend) and self._identity() == other._identity()
@@ -71,8 +83,32 @@ class Backend(WinogradSeams, ColumnSeams):
     def __hash__(self) -> int:
         return hash(self._identity())
 
-    def _identity(self) -> tuple[str, str, str]:
-        return self.name, str(self.device), self.dtype
+    def _identity(self) -> tuple[str, str, str, str]:
+        return self.name, str(self.device), self.dtype, self.matmul_precision
+
+    def set_precision(self, matmul: str) -> None:
+        """How its products are computed while it is chosen; said once, when it is opened.
+
+        Raises
+        ------
+        ValueError : an unknown precision, or one that the library or the device does not have.
+        """
+        if not (isinstance(matmul, str) and matmul in MATMUL):
+            raise ValueError(f"matmul: expected one of {', '.join(map(repr, MATMUL))}, got {matmul!r}")
+        if matmul == "tf32":
+            why = self.why_no_tf32()
+            if why is not None:
+                raise ValueError(f"matmul: 'tf32' is not to be had on {self.name}: {why}; 'float32' is")
+        self.matmul_precision = matmul
+
+    def why_no_tf32(self) -> str | None:
+        """Why products cannot be computed in TF32 on this backend's device, or None if they can."""
+        return "it is a format of NVIDIA's tensor cores, which CuPy uses, and PyTorch on a CUDA device"
+
+    @property
+    def products_in_tf32(self) -> bool:
+        """Whether products of float32 go by TF32 here and now: the choice of the process, or of the context."""
+        return chosen_precision(self.name) == "tf32"
 
     def _check_device(self) -> None:
         """Raises where `device` does not exist: at the earliest moment, not at the first array."""
@@ -177,28 +213,41 @@ class Backend(WinogradSeams, ColumnSeams):
         return array_api_compat.device(x)
 
     def at(self, x: Array) -> "Backend":
-        """The backend that makes new arrays where `x` lives, and of its type."""
-        return open_backend(self.name, device=self.device_of(x), dtype=str(x.dtype).rpartition(".")[2])
+        """The backend that makes new arrays where `x` lives, and of its type; beside float16, of float32."""
+        dtype = "float32" if x.dtype == self.half else str(x.dtype).rpartition(".")[2]
+        matmul = chosen_precision(self.name)
+        return open_backend(self.name, device=self.device_of(x), dtype=dtype, matmul=matmul)
 
     # Seams ------------------------------------------------------------------------------------------------------
 
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
-        """The product of two 2-D arrays, (n, k) @ (k, m) -> (n, m), written into `out` if given."""
+        """The product of two 2-D arrays, (n, k) @ (k, m) -> (n, m), written into `out` if given.
+
+        Products of float16 are added up in float32; `out` may be float32 for them.
+        """
         if out is None:
             return a @ b
         out[...] = a @ b
         return out
+
+    def strict_matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        """`matmul` without TF32, whatever is chosen: for sums and transforms, which are no products to the user."""
+        return self.matmul(a, b, out)
 
     def matmul_planes(self, a: Array, b: Array) -> Array:
         """Plane by plane the product of two stacks of matrices, (planes, n, k) @ (planes, k, m)."""
         return self.xp.matmul(a, b)
 
     def column_sum(self, x: Array, out: Array | None = None) -> Array:
-        """Sums over the rows, (n, c) -> (c,), written into `out` if given."""
+        """Sums over the rows, (n, c) -> (c,), written into `out` if given. Those of float16 are float32."""
+        x = self.wide(x)
         ones = self.ones_row(x.shape[0], x)  # (1, n)
         if out is None:
-            return self.xp.reshape(self.matmul(ones, x), (-1,))
-        self.matmul(ones, x, self.xp.reshape(out, (1, -1)))
+            return self.xp.reshape(self.strict_matmul(ones, x), (-1,))
+        if out.dtype != x.dtype:
+            out[...] = self.xp.reshape(self.strict_matmul(ones, x), (-1,))
+        else:
+            self.strict_matmul(ones, x, self.xp.reshape(out, (1, -1)))
         return out
 
     def row_max(self, x: Array) -> Array:
@@ -206,8 +255,8 @@ class Backend(WinogradSeams, ColumnSeams):
         return self.xp.max(x, axis=-1, keepdims=True)
 
     def row_sum(self, x: Array) -> Array:
-        """Sums over the columns, (n, c) -> (n, 1)."""
-        return self.xp.sum(x, axis=-1, keepdims=True)
+        """Sums over the columns, (n, c) -> (n, 1). Those of float16 are float32."""
+        return self.xp.sum(self.wide(x), axis=-1, keepdims=True)
 
     def shifted_exponentials(self, x: Array) -> tuple[Array, Array, Array] | None:
         """Of (n, c): x - max(x) of each row, exp of that, and its sums (n, 1); None where nothing does it at once."""
@@ -226,6 +275,8 @@ class Backend(WinogradSeams, ColumnSeams):
         """What `@elementwise` runs on this library: `body` itself, or something faster that gives the same numbers."""
 
         def plain(*arguments: Any) -> Any:
+            if arguments[0].dtype == self.half:
+                return self._widened(body, updates, arguments)
             return fresh(body(self.xp, *arguments), updates)
 
         return self._guard(plain, updates) if guarded else plain

@@ -2,14 +2,11 @@
 
 import contextlib
 from collections.abc import Iterator
-from contextvars import ContextVar
 from typing import Any
 
 from xpnet.backend._backend import Backend
+from xpnet.backend._chosen import choose, chosen, override
 from xpnet.backend._registry import Entry, add, known_backends, open_backend, why_unavailable
-
-_default: Backend | None = None
-_override: ContextVar[Backend | None] = ContextVar("xpnet_backend", default=None)
 
 
 def register_backend(
@@ -55,7 +52,7 @@ def available_backends() -> tuple[str, ...]:
     return tuple(name for name in known_backends() if why_unavailable(name) is None)
 
 
-def set_backend(name: str, *, device: Any = None, dtype: str = "float32") -> Backend:
+def set_backend(name: str, *, device: Any = None, dtype: str = "float32", matmul: str = "float32") -> Backend:
     """Chooses where new arrays (parameters, batches) are made, for the whole process.
 
     Functions never ask for it: they run wherever their arguments live.
@@ -65,6 +62,10 @@ def set_backend(name: str, *, device: Any = None, dtype: str = "float32") -> Bac
     name : `"numpy"`, `"cupy"`, `"torch"`, `"array_api_strict"`, or a name given to `register_backend`.
     device : the library's own name for a device (CuPy: a number; PyTorch: `"cuda:1"`); None is its default.
     dtype : `"float32"` or, for gradient checks, `"float64"`.
+    matmul : how products of float32 arrays are computed. `"float32"`, the default, is strict. `"tf32"` rounds their
+        factors to 10 bits and adds up in float32, several times as fast on GPUs of compute capability 8.0 and more;
+        for CuPy, and for PyTorch on a CUDA device. It holds for all products of that library's arrays, in the whole
+        process, or inside `use_backend`.
 
     Returns
     -------
@@ -72,7 +73,7 @@ def set_backend(name: str, *, device: Any = None, dtype: str = "float32") -> Bac
 
     Raises
     ------
-    ValueError : an unknown name, device or type.
+    ValueError : an unknown name, device or type, or a precision that the library or the device does not have.
     BackendUnavailableError : the library is missing or finds no usable GPU; the message says what mends it.
 
     Examples
@@ -80,9 +81,9 @@ def set_backend(name: str, *, device: Any = None, dtype: str = "float32") -> Bac
     >>> set_backend("numpy")
     Backend('numpy', device=None, dtype='float32')
     """
-    global _default
-    _default = open_backend(name, device=device, dtype=dtype)
-    return _default
+    backend = open_backend(name, device=device, dtype=dtype, matmul=matmul)
+    choose(backend)
+    return backend
 
 
 def get_backend() -> Backend:
@@ -93,11 +94,13 @@ def get_backend() -> Backend:
     >>> get_backend().name
     'numpy'
     """
-    return _override.get() or _default or open_backend("numpy")
+    return chosen() or open_backend("numpy")
 
 
 @contextlib.contextmanager
-def use_backend(name: str | Backend, *, device: Any = None, dtype: str = "float32") -> Iterator[Backend]:
+def use_backend(
+    name: str | Backend, *, device: Any = None, dtype: str = "float32", matmul: str = "float32"
+) -> Iterator[Backend]:
     """Like `set_backend`, but only inside a `with` block, and only in this thread or task.
 
     Examples
@@ -106,9 +109,9 @@ def use_backend(name: str | Backend, *, device: Any = None, dtype: str = "float3
     ...     backend.asarray([1.0]).dtype
     dtype('float64')
     """
-    backend = name if isinstance(name, Backend) else open_backend(name, device=device, dtype=dtype)
-    token = _override.set(backend)
+    backend = name if isinstance(name, Backend) else open_backend(name, device=device, dtype=dtype, matmul=matmul)
+    token = override.set(backend)
     try:
         yield backend
     finally:
-        _override.reset(token)
+        override.reset(token)

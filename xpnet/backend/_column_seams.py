@@ -1,10 +1,11 @@
 """The seams of batch normalization: sums over the rows of (n, c), in few passes over them."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Any
 
 from xpnet._typing import Array
 from xpnet.backend._elementwise import elementwise
+from xpnet.backend._half import HalfSeams
 
 
 @elementwise()
@@ -27,7 +28,7 @@ def _products(xp: Any, a: Array, b: Array, center: Array) -> Array:
     return a * (b - center)
 
 
-class ColumnSeams(ABC):
+class ColumnSeams(HalfSeams):
     """Two passes for a mean and a variance, so that no digits of the variance are lost to a large mean."""
 
     @abstractmethod
@@ -36,7 +37,7 @@ class ColumnSeams(ABC):
 
     def column_statistics(self, x: Array, weight: Array, eps: float) -> tuple[Array, Array, Array, Array]:
         """Of each column of (n, c): mean, (biased) variance, 1/√(variance + eps), and weight/√(variance + eps)."""
-        share = 1.0 / x.shape[0]
+        x, share = self.wide(x), 1.0 / x.shape[0]
         total = self.column_sum(x)
         squares = self.column_sum(_squares_around(x, total, share))
         mean, variance, inverse, scale = _statistics(squares, total, weight, share, eps)
@@ -46,4 +47,5 @@ class ColumnSeams(ABC):
         self, a: Array, b: Array, center: Array, out: tuple[Array | None, Array | None] = (None, None)
     ) -> tuple[Array, Array]:
         """Sums over the rows of (n, c) of a, and of a · (b - center); in `out` where that saves a copy."""
+        a, b = self.wide(a), self.wide(b)
         return self.column_sum(a, out[0]), self.column_sum(_products(a, b, center), out[1])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from xpnet._typing import Array
-from xpnet.backend import _cudnn
+from xpnet.backend import _cudnn, _cupy_products
 from xpnet.backend._backend import Backend
 from xpnet.backend._convolution import Convolution
 from xpnet.backend._cupy_graph import CudaRecorder
@@ -94,7 +94,43 @@ class CuPy(ColumnKernels, Backend):
         return int(x.device.id)
 
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        if not self.products_in_tf32 or a.dtype == self.half:
+            return self.strict_matmul(a, b, out)
+        return self._product(a, b, out, _cupy_products.TF32)
+
+    def strict_matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        if out is None or out.dtype == a.dtype:
+            return self._cupy.matmul(a, b, out=out)
+        return self._product(a, b, out, _cupy_products.FLOAT32)
+
+    def _product(self, a: Array, b: Array, out: Array | None, compute: int) -> Array:
+        place = self._cupy.empty((a.shape[0], b.shape[1]), dtype=a.dtype) if out is None else out
+        if _cupy_products.fits(a, b, place):
+            return _cupy_products.product(a, b, place, compute)
         return self._cupy.matmul(a, b, out=out)
+
+    def matmul_planes(self, a: Array, b: Array) -> Array:
+        """CuPy's own knows no TF32, copies transposed matrices, and takes float16 by way of float32."""
+        if not (_cupy_products.fits(a, b) and a.shape[0] == b.shape[0]):
+            return self._cupy.matmul(a, b)
+        out = self._cupy.empty((a.shape[0], a.shape[1], b.shape[2]), dtype=a.dtype)
+        in_tf32 = a.dtype != self.half and self.products_in_tf32
+        return _cupy_products.planes(a, b, out, _cupy_products.TF32 if in_tf32 else _cupy_products.FLOAT32)
+
+    def why_no_tf32(self) -> str | None:
+        with self._here():
+            capability = int(self._cupy.cuda.Device().compute_capability)
+        if capability >= 80:
+            return None
+        return f"it needs a GPU of compute capability 8.0, this one has {capability / 10}"
+
+    def column_sum(self, x: Array, out: Array | None = None) -> Array:
+        """Sums of float16 are added up in float32, and are float32 unless a place in float16 is given."""
+        if x.dtype != self.half:
+            return super().column_sum(x, out)
+        sums = self._cupy.empty((x.shape[1],), dtype="float32") if out is None else out
+        self.strict_matmul(self.ones_row(x.shape[0], x), x, sums.reshape(1, -1))
+        return sums
 
     def view(self, padded: Array, windows: Windows) -> Array:
         return self._cupy.lib.stride_tricks.as_strided(padded, *windows.strided(padded.shape, padded.strides))
@@ -125,6 +161,8 @@ class CuPy(ColumnKernels, Backend):
         cupy, xp = self._cupy, self.xp
 
         def fused(*arguments: Any) -> Any:
+            if arguments[0].dtype == self.half:
+                return self._widened(body, updates, arguments)
             return fresh(body(xp, *arguments), updates)
 
         def fused_guarded(guard: Array, *arguments: Any) -> None:
@@ -139,6 +177,12 @@ class CuPy(ColumnKernels, Backend):
             return kernel
         kernel = cupy.fuse(fused_guarded)
         return lambda *arguments, guard: kernel(guard, *arguments)
+
+    def _write(self, array: Array, values: Array) -> None:
+        self._cupy.copyto(array, values)  # which `cupy.fuse` understands
+
+    def scale_into(self, x: Array, factor: Array, out: Array) -> None:
+        self._cupy.multiply(x, factor, out=out)
 
     def readable(self, x: Array) -> bool:
         return False

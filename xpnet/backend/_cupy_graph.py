@@ -15,6 +15,8 @@ import numpy as np
 
 from xpnet._typing import Array
 from xpnet.backend._capture import CaptureUnavailableError, Step
+from xpnet.backend._chosen import chosen_precision
+from xpnet.backend._recording import depends_on
 
 _WORKSPACE = 32 * 2**20
 """Bytes for cuBLAS to work in, NVIDIA's advice for its largest GPUs."""
@@ -207,6 +209,7 @@ class CudaRecorder:
     def record(self, step: Step, *arguments: Array) -> "CudaGraph":
         """Records the step for arguments like these."""
         inputs = tuple(self._cupy.array(a) for a in arguments)  # copies that the graph reads from
+        depends_on(chosen_precision)
         with self._apart(), _no_collection():
             self._stream.begin_capture()
             try:

@@ -21,7 +21,7 @@ class ColumnKernels(RowKernels):
 
     def column_statistics(self, x: Array, weight: Array, eps: float) -> tuple[Array, Array, Array, Array]:
         partial, sizes = self._by_pieces("column_moments", x)
-        mean, variance, inverse, scale = results = tuple(self.empty(weight.shape, x) for _ in range(4))
+        mean, variance, inverse, scale = results = tuple(self.empty(weight.shape, weight) for _ in range(4))
         self._columns("join_moments", x)(partial, weight, *sizes, eps, *results, size=weight.size)
         return mean, variance, inverse, scale
 
@@ -29,7 +29,7 @@ class ColumnKernels(RowKernels):
         self, a: Array, b: Array, center: Array, out: tuple[Array | None, Array | None] = (None, None)
     ) -> tuple[Array, Array]:
         partial, sizes = self._by_pieces("column_products", a, b, center)
-        sums, products = (self.empty(center.shape, a) if place is None else place for place in out)
+        sums, products = (self.empty(center.shape, center) if place is None else place for place in out)
         self._columns("join_sums", a)(partial, *sizes, sums, products, size=center.size)
         return sums, products
 
@@ -49,7 +49,8 @@ class ColumnKernels(RowKernels):
 
 
 def _column_kernel(name: str, sums: str, index: str) -> tuple[tuple[str, str], str, str]:
-    """Arguments, operation and preamble; `A` is the type of sums, and of what is kept of a piece."""
+    """Arguments, operation and preamble; `A` is the type of sums, and of what is kept of a piece; `W` that of weights
+    and statistics, which are float32 beside an x of float16."""
     inputs, outputs, operation = _OPERATIONS[name]
     integer = "int32" if index == "int" else "int64"
     sizes = ", ".join(f"{integer} {size}" for size in ("rows", "channels", "length", "pieces"))
@@ -97,10 +98,10 @@ for (int piece = 0; piece < pieces; ++piece) {
   squares += partial[(pieces + piece) * channels + i] + step * step * before * share;
 }
 const A variance = squares / rows, inverse = 1 / sqrt(variance + static_cast<A>(eps));
-means[i] = static_cast<T>(mean);
-variances[i] = static_cast<T>(variance);
-inverses[i] = static_cast<T>(inverse);
-scales[i] = static_cast<T>(static_cast<A>(weight[i]) * inverse);
+means[i] = static_cast<W>(mean);
+variances[i] = static_cast<W>(variance);
+inverses[i] = static_cast<W>(inverse);
+scales[i] = static_cast<W>(static_cast<A>(weight[i]) * inverse);
 """
 
 # Sums of a, and of a · (b - center), over a piece
@@ -124,17 +125,17 @@ for (int piece = 0; piece < pieces; ++piece) {
   sum += partial[piece * channels + i];
   product += partial[(pieces + piece) * channels + i];
 }
-sums[i] = static_cast<T>(sum);
-products[i] = static_cast<T>(product);
+sums[i] = static_cast<W>(sum);
+products[i] = static_cast<W>(product);
 """
 
 _OPERATIONS = {
     "column_moments": ("raw T x, SIZES", "raw S partial", _COLUMN_MOMENTS),
     "join_moments": (
-        "raw S partial, raw T weight, SIZES, float64 eps",
-        "raw T means, raw T variances, raw T inverses, raw T scales",
+        "raw S partial, raw W weight, SIZES, float64 eps",
+        "raw W means, raw W variances, raw W inverses, raw W scales",
         _JOIN_MOMENTS,
     ),
-    "column_products": ("raw T a, raw T b, raw T center, SIZES", "raw S partial", _COLUMN_PRODUCTS),
-    "join_sums": ("raw S partial, SIZES", "raw T sums, raw T products", _JOIN_SUMS),
+    "column_products": ("raw T a, raw T b, raw W center, SIZES", "raw S partial", _COLUMN_PRODUCTS),
+    "join_sums": ("raw S partial, SIZES", "raw W sums, raw W products", _JOIN_SUMS),
 }

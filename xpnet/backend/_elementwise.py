@@ -20,6 +20,9 @@ def elementwise(*, updates: int = 0, guarded: bool = False) -> Callable[[Body], 
     `updates` arguments are changed by augmented assignment (`m += …`) and returned first, new results follow; no
     reductions, no shapes, no branches; arithmetic between two scalars is done outside.
 
+    Where the first array is float16, float16 is computed with in float32, in the same loop or kernel, and what is
+    changed or new (and floating-point) is rounded to float16 at the end.
+
     Parameters
     ----------
     updates : how many leading arguments are changed in place.

@@ -22,6 +22,7 @@ _PIECE = 2**16
 """Elements of the flat store that an optimizer's rule, in NumPy's own operations, updates at once."""
 _EVEN = 16
 """Parts of a product are multiples of this, as BLAS's own blocks are."""
+_HALF = np.dtype(np.float16)
 _KINDS = {"f": "float", "i": "int", "u": "int", "b": "bool"}
 
 
@@ -63,7 +64,18 @@ class NumPy(Backend):
         """In another order of axes, a change of shape would be a copy."""
         return super().place(shape, like, out if out is not None and out.flags.c_contiguous else None)
 
+    def wide(self, x: Array) -> Array:
+        return x.astype(np.float32) if x.dtype is _HALF else x
+
+    def narrow(self, x: Array, like: Array) -> Array:
+        return x.astype(_HALF, copy=False) if like.dtype is _HALF else x
+
+    def scale_into(self, x: Array, factor: Array, out: Array) -> None:
+        np.multiply(x, factor, out=out, casting="same_kind")
+
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        if a.dtype is _HALF:  # BLAS has no such product
+            return _into(out, self.matmul(self.wide(a), self.wide(b)))
         m, n, work = a.shape[0], b.shape[1], a.shape[0] * b.size
         y = _new((m, n), a, b) if out is None else out
         if work < _blas.LARGE or not _blas.several():
@@ -82,6 +94,8 @@ class NumPy(Backend):
         return y
 
     def matmul_planes(self, a: Array, b: Array) -> Array:
+        if a.dtype is _HALF:
+            return _into(None, self.matmul_planes(self.wide(a), self.wide(b)))
         planes = a.shape[0]
         y = _new((planes, a.shape[1], b.shape[2]), a, b)
 
@@ -93,6 +107,7 @@ class NumPy(Backend):
         return y
 
     def column_sum(self, x: Array, out: Array | None = None) -> Array:
+        x = self.wide(x)
         ones = self.ones_row(x.shape[0], x)[0]
         if x.size < _threads.LARGE or not _blas.several():
             return _alone(np.matmul, x.size, _blas.TINY_VECTOR, ones, x, out=out)
@@ -106,6 +121,7 @@ class NumPy(Backend):
         return np.maximum.reduce(np.ascontiguousarray(x.T), axis=0)[:, None]
 
     def row_sum(self, x: Array) -> Array:
+        x = self.wide(x)
         return _alone(np.matmul, x.size, _blas.TINY_VECTOR, x, self.ones_row(x.shape[1], x).T)
 
     def total(self, x: Array) -> Array:
@@ -149,7 +165,7 @@ class NumPy(Backend):
         return sums
 
     def column_statistics(self, x: Array, weight: Array, eps: float) -> tuple[Array, Array, Array, Array]:
-        n, channels = x.shape
+        x, (n, channels) = self.wide(x), x.shape
         if not (n and _numba.fits(x)):
             return super().column_statistics(x, weight, eps)
 
@@ -167,7 +183,7 @@ class NumPy(Backend):
     def column_products(
         self, a: Array, b: Array, center: Array, out: tuple[Array | None, Array | None] = (None, None)
     ) -> tuple[Array, Array]:
-        n, channels = a.shape
+        a, b, (n, channels) = self.wide(a), self.wide(b), a.shape
         if not (n and _numba.fits(a, b)):
             return super().column_products(a, b, center, out)
 
@@ -304,6 +320,14 @@ def _in_pieces(plain: Body) -> Body:
         _threads.run(first.size, _PIECE, piece)
 
     return call
+
+
+def _into(out: Array | None, product: Array) -> Array:
+    """A product computed in float32, where its factors were float16."""
+    if out is None:
+        return product.astype(_HALF)
+    out[...] = product
+    return out
 
 
 def _new(shape: Shape, a: Array, b: Array) -> Array:

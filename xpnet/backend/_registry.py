@@ -29,7 +29,7 @@ class Entry:
 
 
 _entries: dict[str, Entry] = {}
-_opened: dict[tuple[str, str, str], Backend] = {}
+_opened: dict[tuple[str, str, str, str], Backend] = {}
 _by_type: dict[type, Backend | None] = {}
 
 
@@ -63,19 +63,20 @@ def why_unavailable(name: str) -> str | None:
     return None
 
 
-def open_backend(name: str, *, device: Any = None, dtype: str = "float32") -> Backend:
-    """The backend of that name, device and type; the same object for the same three.
+def open_backend(name: str, *, device: Any = None, dtype: str = "float32", matmul: str = "float32") -> Backend:
+    """The backend of that name, device, type and precision of products; the same object for the same four.
 
     Raises
     ------
-    ValueError : an unknown name, device or type.
+    ValueError : an unknown name, device, type or precision, or a precision that is not to be had there.
     BackendUnavailableError : the library is not installed, or finds no usable device.
     """
-    key = (name, str(device), dtype)
+    key = (name, str(device), dtype, matmul)
     found = _opened.get(key)
     if found is None:
         entry = _entry(name)
         found = entry.kind(name, _import(entry), device=device, dtype=dtype)
+        found.set_precision(matmul)
         _check_writable(found)
         _opened[key] = found
     return found

@@ -1,11 +1,15 @@
 """PyTorch, as an array library: none of its layers, and no autograd."""
 
+import threading
 from typing import Any
 
 import numpy as np
 
 from xpnet._typing import Array
 from xpnet.backend._backend import Backend
+
+_precision = threading.RLock()
+"""Held while a product runs in TF32: PyTorch knows one setting for the whole process."""
 
 
 class Torch(Backend):
@@ -36,7 +40,32 @@ class Torch(Backend):
         return x.device
 
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        return self._in_tf32(a, b, out) if self.products_in_tf32 else self.strict_matmul(a, b, out)
+
+    def strict_matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        if out is not None and out.dtype != a.dtype:
+            a, b = (self.xp.astype(values, out.dtype) for values in (a, b))
         return self.xp.matmul(a, b) if out is None else self.xp.matmul(a, b, out=out)
+
+    def matmul_planes(self, a: Array, b: Array) -> Array:
+        return self._in_tf32(a, b, None) if self.products_in_tf32 else self.xp.matmul(a, b)
+
+    def _in_tf32(self, a: Array, b: Array, out: Array | None) -> Array:
+        import torch
+
+        with _precision:
+            before = torch.backends.cuda.matmul.allow_tf32
+            torch.backends.cuda.matmul.allow_tf32 = True
+            try:
+                return torch.matmul(a, b) if a.ndim > 2 else self.strict_matmul(a, b, out)
+            finally:
+                torch.backends.cuda.matmul.allow_tf32 = before
+
+    def why_no_tf32(self) -> str | None:
+        import torch
+
+        kind = torch.get_default_device().type if self.device is None else torch.device(self.device).type
+        return None if kind == "cuda" else f"it is for CUDA devices, and this backend's is {kind!r}"
 
     def sum_of_squares(self, x: Array) -> Array:
         """By `dot`: on a CPU, a product of a row and a column adds up naively, 2 % short at ten million elements."""

@@ -1,19 +1,17 @@
 """The seams of convolution and pooling in plain Array API."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from xpnet._typing import Array, Shape
 from xpnet.backend._convolution import Convolution
+from xpnet.backend._half import HalfSeams
 from xpnet.backend._windows import Windows
 
 
-class WindowSeams(ABC):
+class WindowSeams(HalfSeams):
     """What a backend does with the windows of (n, *size, channels); each of the n examples stands for itself."""
 
     name: str
-    xp: Any
 
     def empty(self, shape: Shape, like: Array) -> Array:
         """An array to be written, of the type and on the device of `like`."""
@@ -26,10 +24,6 @@ class WindowSeams(ABC):
     def item_bytes(self, x: Array) -> int:
         """Bytes of one element of a floating-point array."""
         return int(self.xp.finfo(x.dtype).bits) // 8
-
-    @abstractmethod
-    def device_of(self, x: Array) -> Any:
-        """The device that `x` lives on, in the library's own terms."""
 
     def pad(self, x: Array, windows: Windows, value: float = 0.0) -> Array:
         """`x` padded with `value`, or cut, to the windows' reach."""
@@ -157,8 +151,8 @@ class WindowSeams(ABC):
 
     def _spread(self, taps: Iterable[Array], like: Array, windows: Windows) -> Array:
         """The adjoint of taking taps: one slice after the other, so that no place is written twice at once."""
-        padded = self.empty((like.shape[0], *windows.reach, like.shape[-1]), like)
+        padded = self.wide(self.empty((like.shape[0], *windows.reach, like.shape[-1]), like))  # summed up in float32
         padded[...] = 0.0
         for place, values in zip(windows.slices(), taps, strict=True):
             padded[place] += values
-        return self.unpad(padded, windows)
+        return self.narrow(self.unpad(padded, windows), like)

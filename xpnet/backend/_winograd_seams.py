@@ -38,18 +38,18 @@ class WinogradSeams(WindowSeams):
     def kernel_to_planes(self, weight: Array) -> Array:
         """G w Gᵀ: (3, 3, i, o) -> (36, i, o)."""
         *_, i, o = weight.shape
-        planes = self.matmul(self._square("kernel", weight), self.xp.reshape(weight, (9, i * o)))
+        planes = self.strict_matmul(self._square("kernel", weight), self.xp.reshape(weight, (9, i * o)))
         return self.xp.reshape(planes, (36, i, o))
 
     def planes_to_kernel(self, planes: Array, kernel: Array) -> None:
         """The adjoint of `kernel_to_planes`, written into `kernel`."""
         _, i, o = planes.shape
         place = self.xp.reshape(kernel, (9, i * o))
-        self.matmul(self._square("kernel", planes).T, self.xp.reshape(planes, (36, i * o)), place)
+        self.strict_matmul(self._square("kernel", planes).T, self.xp.reshape(planes, (36, i * o)), place)
 
     def tiles_to_planes(self, x: Array, tiles: Windows) -> Array:
         """Bᵀ d B of each tile: (n, *size, c) -> (36, n · tiles, c)."""
-        planes = self.matmul(self._square("input", x), self.stack(x, tiles))
+        planes = self.strict_matmul(self._square("input", x), self.stack(x, tiles))
         return self.xp.reshape(planes, (36, x.shape[0] * tiles.pixels, x.shape[-1]))
 
     def tiles_to_transposed_planes(self, x: Array, tiles: Windows) -> Array:
@@ -59,7 +59,7 @@ class WinogradSeams(WindowSeams):
     def planes_to_tiles(self, planes: Array, tiles: Windows, dx: Array) -> None:
         """The adjoint of `tiles_to_planes`, written into dx."""
         n, channels = dx.shape[0], dx.shape[-1]
-        stacked = self.matmul(self._square("input", planes).T, self.xp.reshape(planes, (36, -1)))
+        stacked = self.strict_matmul(self._square("input", planes).T, self.xp.reshape(planes, (36, -1)))
         stacked = self.xp.reshape(stacked, (36, n, *tiles.output, channels))
         dx[...] = self._spread((stacked[t, ...] for t in range(36)), stacked[0, ...], tiles)
 
@@ -71,7 +71,7 @@ class WinogradSeams(WindowSeams):
         if bias is not None:
             planes[self.ones_plane, ...] += bias
         (rows, columns), channels = tiles.output, planes.shape[-1]
-        results = self.matmul(self._square("output", planes), self.xp.reshape(planes, (36, -1)))
+        results = self.strict_matmul(self._square("output", planes), self.xp.reshape(planes, (36, -1)))
         results = self.xp.reshape(results, (4, 4, -1, rows, columns, channels))
         results = self.xp.permute_dims(results, (2, 3, 0, 4, 1, 5))
         results = self.xp.reshape(results, (-1, 4 * rows, 4 * columns, channels))
@@ -83,11 +83,15 @@ class WinogradSeams(WindowSeams):
         whole = Windows(tuple(dy.shape[1:-1]), (1, 1), (1, 1), (1, 1), (0, 0), (4 * rows, 4 * columns))
         dy = self.xp.reshape(self.pad(dy, whole), (n, rows, 4, columns, 4, channels))
         dy = self.xp.reshape(self.xp.permute_dims(dy, (2, 4, 0, 1, 3, 5)), (16, -1))
-        return self.xp.reshape(self.matmul(self._square("output", dy).T, dy), (36, n * tiles.pixels, channels))
+        return self.xp.reshape(self.strict_matmul(self._square("output", dy).T, dy), (36, n * tiles.pixels, channels))
 
     @abstractmethod
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
         """The product of two 2-D arrays, written into `out` if given."""
+
+    @abstractmethod
+    def strict_matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        """The same without TF32, whatever is chosen."""
 
     def _square(self, name: str, like: Array) -> Array:
         """The Kronecker square of a 1-D transform, kept."""

@@ -23,9 +23,9 @@ def set_convolution(algorithm: str) -> None:
     ----------
     algorithm : `"direct"` sums up as the formula says, by products of gathered windows. `"winograd"` takes Winograd's
         F(4×4, 3×3) wherever it can, which is for 3×3 kernels with stride and dilation 1 in one group, and `"direct"`
-        elsewhere; it is faster for many channels, and in float32 its rounding errors are about 1e-5 of the largest
-        result, ten times those of the direct sum, and an infinite element spoils its whole tile. `"cudnn"` takes
-        NVIDIA's library for CuPy arrays of float32 and float16, except for what is a plain product (one element,
+        elsewhere and for float16; it is faster for many channels, and in float32 its rounding errors are about 1e-5 of
+        the largest result, ten times those of the direct sum, and an infinite element spoils its whole tile. `"cudnn"`
+        takes NVIDIA's library for CuPy arrays of float32 and float16, except for what is a plain product (one element,
         stride 1, one group); what is left, such as float64, goes as by `"auto"`, and a shape that cuDNN has no engine
         for goes directly, after one warning. It multiplies in full float32 unless the backend was set to TF32, and
         gives the same bits from run to run. `"auto"`, the default, takes cuDNN for CuPy arrays where it is installed,
@@ -97,11 +97,11 @@ def products_of(backend: Backend, n: int, weight: Array, windows: Windows, group
 
 
 def by_winograd(windows: Windows, n: int, inputs: int, outputs: int, groups: int, item_bytes: int) -> bool:
-    """Whether a convolution of n examples goes by Winograd's algorithm; "auto" never does so in half precision."""
+    """Whether a convolution of n examples goes by Winograd's algorithm; never in half precision."""
     algorithm = get_convolution()
-    if algorithm == "direct" or not _winograd.applies(windows, groups):
+    if algorithm == "direct" or item_bytes < 4 or not _winograd.applies(windows, groups):
         return False
-    return algorithm == "winograd" or (item_bytes >= 4 and _pays(windows, n, inputs, outputs))
+    return algorithm == "winograd" or _pays(windows, n, inputs, outputs)
 
 
 def _pays(windows: Windows, n: int, inputs: int, outputs: int) -> bool:

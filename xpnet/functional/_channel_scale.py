@@ -52,6 +52,6 @@ def channel_scale(x: Array, scale: Array) -> tuple[Array, Pullback]:
     def pullback(dy: Array) -> tuple[Array, Array]:
         check_gradient("channel_scale", dy, x.shape, x)
         dx = xp.reshape(xp.reshape(dy, pixels) * factor, x.shape)
-        return dx, xp.sum(xp.reshape(dy * x, pixels), axis=1)
+        return dx, backend.narrow(xp.sum(xp.reshape(backend.wide(dy) * x, pixels), axis=1), dx)
 
     return y, pullback

@@ -32,6 +32,20 @@ def check_floats(function: str, **arrays: Array | None) -> None:
             )
 
 
+def check_normalized(function: str, x: Array, **arrays: Array) -> None:
+    """All arrays floating-point and of one type; or `x` float16 and all others float32, as in mixed precision.
+
+    Normalization then computes in float32 and gives float16.
+
+    Raises
+    ------
+    TypeError : an argument of integers, or another mixture of types.
+    """
+    backend = backend_of(x)
+    if x.dtype != backend.half or any(array.dtype != backend.xp.float32 for array in arrays.values()):
+        check_floats(function, x=x, **arrays)
+
+
 def check_gradient(function: str, dy: Array, shape: Shape, like: Array) -> None:
     """The gradient given to a pullback has the shape of the value, and the library, device and type of `like`.
 

@@ -246,7 +246,7 @@ def _check_bias(function: str, bias: Array | None, outputs: int) -> None:
 
 
 def _bias_gradient(backend: Backend, dy: Array, out: Array | None) -> Array:
-    return backend.column_sum(backend.xp.reshape(dy, (-1, dy.shape[-1])), out)
+    return backend.narrow(backend.column_sum(backend.xp.reshape(dy, (-1, dy.shape[-1])), out), dy)
 
 
 def conv1d(

@@ -82,14 +82,16 @@ def weight_gradient(
     def block(start: int, stop: int) -> tuple[Array]:
         columns, dy = backend.gather(x[start:stop, ...], windows), rows[start * pixels : stop * pixels, :]
         if groups == 1:
-            place = backend.place(shape, dy, out if stop - start == x.shape[0] else None)  # parts are added up first
+            whole = stop - start == x.shape[0]  # parts are added up first, those of float16 in float32
+            place = backend.wide_place(shape, dy)
+            place = backend.place(shape, dy, out if whole else None) if place is None else place
             backend.matmul(columns.T, dy, xp.reshape(place, (-1, outputs)))
             return (place,)
         columns, dy = _split(backend, columns, windows.taps, groups), _split(backend, dy, 1, groups)
         return (xp.reshape(_joined(backend, backend.matmul_planes(xp.matrix_transpose(columns), dy)), shape),)
 
     (dweight,) = backend.sum_blocks(x.shape[0], _bytes_each(backend, x, windows, outputs), block, at_least)
-    return into(out, dweight)
+    return into(out, backend.narrow(dweight, dy))
 
 
 def _in_pieces(backend: Backend, x: Array, windows: Windows, outputs: int, block: Callable[[int, int], None]) -> None:

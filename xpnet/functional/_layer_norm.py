@@ -2,8 +2,8 @@ import math
 from typing import Any
 
 from xpnet._typing import Array, Pullback
-from xpnet.backend import array_namespace, column_sum, elementwise, row_sum
-from xpnet.functional._checks import check_eps, check_floats, check_gradient, into
+from xpnet.backend import backend_of, column_sum, elementwise, row_sum
+from xpnet.functional._checks import check_eps, check_gradient, check_normalized, into
 
 
 @elementwise()
@@ -38,7 +38,7 @@ def layer_norm(x: Array, weight: Array, bias: Array, *, eps: float = 1e-5) -> tu
     Parameters
     ----------
     x : (..., *features), floating-point; μ and σ² are taken over as many of the last axes as `weight` has.
-    weight, bias : (*features,).
+    weight, bias : (*features,), of the type of `x`, or float32 for x of float16: all is computed in float32 then.
     eps : added to the variance, > 0.
 
     Returns
@@ -63,8 +63,9 @@ def layer_norm(x: Array, weight: Array, bias: Array, *, eps: float = 1e-5) -> tu
     ----------
     J. Ba, J. Kiros, G. Hinton, "Layer normalization", 2016, section 3. Variant: eps 1e-5, as in PyTorch.
     """
-    xp = array_namespace(x, weight, bias)
-    check_floats("layer_norm", x=x, weight=weight, bias=bias)
+    backend = backend_of(x, weight, bias)
+    xp = backend.xp
+    check_normalized("layer_norm", x, weight=weight, bias=bias)
     eps = check_eps("layer_norm", eps)
     features, shape = weight.shape, x.shape
     if weight.ndim < 1 or bias.shape != features or shape[x.ndim - weight.ndim :] != features or x.ndim < weight.ndim:
@@ -75,23 +76,24 @@ def layer_norm(x: Array, weight: Array, bias: Array, *, eps: float = 1e-5) -> tu
     columns = math.prod(features)
     if columns == 0:
         raise ValueError(f"layer_norm: expected features to normalize over, got shape {tuple(shape)}")
-    rows = xp.reshape(x, (-1, columns))  # (..., *features) -> (n, columns)
+    rows = xp.reshape(backend.wide(x), (-1, columns))  # (..., *features) -> (n, columns)
     w = xp.reshape(weight, (1, columns))
     centered, squares = _center(rows, row_sum(rows) / columns)
     inverse = 1.0 / xp.sqrt(row_sum(squares) / columns + eps)
     normalized, y = _scale(centered, inverse, w, xp.reshape(bias, (1, columns)))
+    y = backend.narrow(xp.reshape(y, shape), x)
 
     def pullback(
         dy: Array, *, input_gradient: bool = True, out: tuple[Array | None, Array | None] = (None, None)
     ) -> tuple[Array | None, Array, Array]:
-        check_gradient("layer_norm", dy, shape, weight)
-        dy = xp.reshape(dy, (-1, columns))
+        check_gradient("layer_norm", dy, shape, y)
+        dy = xp.reshape(backend.wide(dy), (-1, columns))
         scaled, products, dw = _weigh(dy, normalized, w)
         dweight = into(out[0], xp.reshape(column_sum(dw), features))
         dbias = into(out[1], xp.reshape(column_sum(dy), features))
         if not input_gradient:
             return None, dweight, dbias
         dx = _dx_of_rows(scaled, normalized, row_sum(scaled) / columns, row_sum(products) / columns, inverse)
-        return xp.reshape(dx, shape), dweight, dbias
+        return backend.narrow(xp.reshape(dx, shape), y), dweight, dbias
 
-    return xp.reshape(y, shape), pullback
+    return y, pullback

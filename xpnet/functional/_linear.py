@@ -96,7 +96,7 @@ def _linear(function: str, x: Array, weight: Array, bias: Array | None, *, relu:
         dy = dy if dy.ndim == 2 else xp.reshape(dy, (-1, dy.shape[-1]))  # (..., outputs) -> (n, outputs)
         dx = xp.reshape(backend.matmul(dy, weight.T), x.shape) if input_gradient else None
         dweight = backend.matmul(rows.T, dy, out[0])
-        dbias = None if bias is None else backend.column_sum(dy, out[1])
+        dbias = None if bias is None else backend.narrow(backend.column_sum(dy, out[1]), dy)
         return dx, dweight, dbias
 
     return y, pullback

@@ -73,19 +73,21 @@ def local_response_norm(
     if x.ndim < 1:
         raise ValueError("local_response_norm: expected x (..., channels), got a 0-d array")
     shape, share = x.shape, float(alpha) / size
-    rows = xp.reshape(x, (math.prod(shape[:-1]), shape[-1]))  # (..., channels) -> (n, channels)
+    rows = xp.reshape(backend.wide(x), (math.prod(shape[:-1]), shape[-1]))  # (..., channels) -> (n, channels)
     near = Windows((shape[-1],), (size,), (1,), (1,), (size // 2,), (shape[-1],))
     column = (*rows.shape, 1)  # each pixel as a sequence of its channels
     total = xp.reshape(backend.window_sum(xp.reshape(_square(rows), column), near), rows.shape)
-    y = _divide(rows, total, float(k), share, -float(beta))
+    y = backend.narrow(xp.reshape(_divide(rows, total, float(k), share, -float(beta)), shape), x)
 
     def pullback(dy: Array) -> Array:
-        check_gradient("local_response_norm", dy, shape, rows)
-        direct, products = _dy_over_scale(xp.reshape(dy, rows.shape), rows, total, float(k), share, -float(beta))
+        check_gradient("local_response_norm", dy, shape, y)
+        dy = xp.reshape(backend.wide(dy), rows.shape)
+        direct, products = _dy_over_scale(dy, rows, total, float(k), share, -float(beta))
         neighbours = xp.reshape(backend.window_sum_gradient(xp.reshape(products, column), near), rows.shape)
-        return xp.reshape(_through_neighbours(direct, rows, neighbours, -2.0 * share * float(beta)), shape)
+        dx = _through_neighbours(direct, rows, neighbours, -2.0 * share * float(beta))
+        return backend.narrow(xp.reshape(dx, shape), y)
 
-    return xp.reshape(y, shape), pullback
+    return y, pullback
 
 
 def check_response(function: str, size: int, alpha: float, beta: float, k: float) -> int:

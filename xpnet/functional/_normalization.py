@@ -4,7 +4,7 @@ from typing import Any
 from xpnet._typing import Array, Pullback
 from xpnet.backend import backend_of, elementwise
 from xpnet.functional._activations import through_relu
-from xpnet.functional._checks import check_eps, check_features, check_floats, check_gradient, into
+from xpnet.functional._checks import check_eps, check_features, check_gradient, check_normalized, into
 
 
 @elementwise()
@@ -30,7 +30,7 @@ def _dx_of_columns(xp: Any, dy: Array, x: Array, mean: Array, scale: Array, mean
 
 
 def _check(function: str, x: Array, weight: Array, bias: Array, eps: float, **statistics: Array) -> None:
-    check_floats(function, x=x, weight=weight, bias=bias, **statistics)
+    check_normalized(function, x, weight=weight, bias=bias, **statistics)
     if weight.ndim != 1 or any(a.shape != weight.shape for a in (bias, *statistics.values())):
         names = ", ".join(("weight", "bias", *statistics))
         shapes = ", ".join(str(tuple(a.shape)) for a in (weight, bias, *statistics.values()))
@@ -50,7 +50,7 @@ def batch_norm(
     Parameters
     ----------
     x : (..., features), floating-point; μ and σ² are taken over all axes but the last, from n >= 2 rows.
-    weight, bias : (features,).
+    weight, bias : (features,), of the type of `x`, or float32 for x of float16: all is computed in float32 then.
     eps : added to the variance, > 0.
 
     Returns
@@ -117,7 +117,7 @@ def _by_batch(
     def pullback(
         dy: Array, *, input_gradient: bool = True, out: tuple[Array | None, Array | None] = (None, None)
     ) -> tuple[Array | None, Array, Array]:
-        check_gradient(function, dy, shape, weight)
+        check_gradient(function, dy, shape, rows)
         dy = xp.reshape(dy, rows.shape)  # (..., features) -> (n, features)
         dbias, dweight = backend.column_products(dy, rows, mean, out[::-1])
         means = _mean_gradients(dweight, dbias, inverse, 1.0 / n)
@@ -137,7 +137,7 @@ def batch_norm_inference(
     Parameters
     ----------
     x : (..., features), floating-point.
-    weight, bias, mean, variance : (features,).
+    weight, bias, mean, variance : (features,), of the type of `x`, or float32 for x of float16.
     eps : added to the variance, > 0.
 
     Returns
@@ -207,8 +207,8 @@ def _by_statistics(
     def pullback(
         dy: Array, *, input_gradient: bool = True, out: tuple[Array | None, Array | None] = (None, None)
     ) -> tuple[Array | None, Array, Array]:
-        check_gradient(function, dy, shape, weight)
-        dx = dy * scale if input_gradient else None
+        check_gradient(function, dy, shape, rows)
+        dx = backend.narrow(dy * scale, rows) if input_gradient else None
         dy = xp.reshape(dy, rows.shape)  # (..., features) -> (n, features)
         dbias, dweight = backend.column_products(dy, rows, mean, out[::-1])
         dweight *= inverse

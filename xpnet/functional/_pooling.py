@@ -163,12 +163,12 @@ def _avg_pool(
     axes = checked_axes(function, x, axes)
     windows = pool_windows(function, x.shape, kernel_size, stride, padding, ceil_mode, axes)
     share = _share(backend, x, windows, count_include_pad)
-    y = backend.window_sum(x, windows) * share
+    y = backend.narrow(backend.window_sum(backend.wide(x), windows) * share, x)
     check = gradient_check(function, y)
 
     def pullback(dy: Array) -> Array:
         check(dy)
-        return backend.window_sum_gradient(dy * share, windows)
+        return backend.window_sum_gradient(backend.narrow(dy * share, dy), windows)
 
     return y, pullback
 
@@ -187,7 +187,7 @@ def _share(backend: Backend, x: Array, windows: Windows, count_include_pad: bool
         counted = windows
     if all(b == 0 and r <= n for b, r, n in zip(counted.before, counted.reach, counted.size, strict=True)):
         return 1.0 / windows.taps
-    ones = backend.empty((1, *counted.size, 1), x)
+    ones = backend.wide(backend.empty((1, *counted.size, 1), x))
     ones[...] = 1.0
     return 1.0 / backend.window_sum(ones, counted)
 

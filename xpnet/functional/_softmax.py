@@ -1,7 +1,7 @@
 from typing import Any
 
 from xpnet._typing import Array, Pullback
-from xpnet.backend import array_namespace, elementwise
+from xpnet.backend import Backend, backend_of, elementwise
 from xpnet.functional._checks import check_floats, check_gradient
 
 
@@ -19,14 +19,16 @@ def shifted_exp(xp: Any, x: Array, largest: Array) -> tuple[Array, Array]:
     return shifted, xp.exp(shifted)
 
 
-def _shift(function: str, x: Array) -> tuple[Any, Array, Array, Array]:
-    """The namespace, x - max(x), exp of that, and its sum; every exponent is <= 0."""
-    xp = array_namespace(x)
+def _shift(function: str, x: Array) -> tuple[Backend, Array, Array, Array]:
+    """The backend, x - max(x), exp of that, and its sum; every exponent is <= 0."""
+    backend = backend_of(x)
+    xp = backend.xp
     check_floats(function, x=x)
     if x.ndim < 1 or x.shape[-1] == 0:
         raise ValueError(f"{function}: expected x with classes in the last axis, got shape {tuple(x.shape)}")
+    x = backend.wide(x)
     shifted, exponentials = shifted_exp(x, xp.max(x, axis=-1, keepdims=True))
-    return xp, shifted, exponentials, xp.sum(exponentials, axis=-1, keepdims=True)
+    return backend, shifted, exponentials, xp.sum(exponentials, axis=-1, keepdims=True)
 
 
 @elementwise()
@@ -64,12 +66,12 @@ def softmax(x: Array) -> tuple[Array, Pullback]:
     J. Bridle, "Probabilistic interpretation of feedforward classification network outputs", 1990. Variant: the largest
     x is subtracted first, which changes nothing but keeps the exponentials from overflowing.
     """
-    xp, _, exponentials, total = _shift("softmax", x)
-    y = exponentials / total
+    backend, _, exponentials, total = _shift("softmax", x)
+    y = backend.narrow(exponentials / total, x)
 
     def pullback(dy: Array) -> Array:
         check_gradient("softmax", dy, y.shape, y)
-        return _dsoftmax(dy, y, xp.sum(dy * y, axis=-1, keepdims=True))
+        return _dsoftmax(dy, y, backend.xp.sum(backend.wide(dy) * y, axis=-1, keepdims=True))
 
     return y, pullback
 
@@ -104,11 +106,11 @@ def log_softmax(x: Array) -> tuple[Array, Pullback]:
     >>> log_softmax(np.asarray([[0.0, -1e4]]))[0]
     array([[     0., -10000.]])
     """
-    xp, shifted, _, total = _shift("log_softmax", x)
-    y = shifted - xp.log(total)
+    backend, shifted, _, total = _shift("log_softmax", x)
+    y = backend.narrow(shifted - backend.xp.log(total), x)
 
     def pullback(dy: Array) -> Array:
         check_gradient("log_softmax", dy, y.shape, y)
-        return _dlog_softmax(dy, y, xp.sum(dy, axis=-1, keepdims=True))
+        return _dlog_softmax(dy, y, backend.xp.sum(backend.wide(dy), axis=-1, keepdims=True))
 
     return y, pullback

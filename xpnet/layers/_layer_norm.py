@@ -41,8 +41,8 @@ class LayerNorm(Layer):
         if not self.shape:
             raise ValueError(f"LayerNorm: shape must have at least one axis, got {shape!r}")
         self.eps = check_eps("LayerNorm", eps)
-        self.weight = Parameter(get_backend().zeros(self.shape) + 1.0, decay=False)
-        self.bias = new_parameter(self.shape, zeros, decay=False)
+        self.weight = Parameter(get_backend().zeros(self.shape) + 1.0, decay=False, half=False)
+        self.bias = new_parameter(self.shape, zeros, decay=False, half=False)
 
     def __repr__(self) -> str:
         return f"LayerNorm({self.shape[0] if len(self.shape) == 1 else self.shape})"

@@ -59,8 +59,8 @@ class BatchNorm(Layer):
             raise ValueError(f"BatchNorm: momentum must be above 0 and at most 1, got {momentum!r}")
         self.momentum, self.eps = float(momentum), check_eps("BatchNorm", eps)
         backend = get_backend()
-        self.weight = Parameter(backend.zeros((self.features,)) + 1.0, decay=False)
-        self.bias = new_parameter((self.features,), zeros, decay=False)
+        self.weight = Parameter(backend.zeros((self.features,)) + 1.0, decay=False, half=False)
+        self.bias = new_parameter((self.features,), zeros, decay=False, half=False)
         self.running_mean = Buffer(backend.zeros((self.features,)))
         self.running_var = Buffer(backend.zeros((self.features,)) + 1.0)
 

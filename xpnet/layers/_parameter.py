@@ -24,6 +24,7 @@ class Parameter:
     data : the values. An optimizer moves them into its model's flat store, of which `data` then is a view.
     decay : whether penalties and weight decay apply: to weights, not to biases and normalization.
     layout : how PyTorch arranges the same values.
+    half : whether mixed precision computes with a float16 copy: of what stands in products, not of normalization.
 
     Attributes
     ----------
@@ -38,12 +39,15 @@ class Parameter:
     array([2., 2.])
     """
 
-    def __init__(self, data: Array, *, decay: bool = True, layout: TorchLayout = SAME_LAYOUT) -> None:
+    def __init__(
+        self, data: Array, *, decay: bool = True, layout: TorchLayout = SAME_LAYOUT, half: bool = True
+    ) -> None:
         array_namespace(data)
         self._data = data
         self._grad: Array | None = None
         self.decay = decay
         self.layout = layout
+        self.half = half
         self.stale = True
         self.store: FlatStore | None = None
 
@@ -87,6 +91,10 @@ class Parameter:
     def move(self, data: Array, grad: Array | None = None, store: "FlatStore | None" = None) -> None:
         """From now on lives in these arrays, whose values it takes as they are."""
         self._data, self._grad, self.store = data, grad, store
+
+    def exchange(self, data: Array, grad: Array | None, *, stale: bool) -> None:
+        """Lives in other arrays for a while; its place in the store stays its own."""
+        self._data, self._grad, self.stale = data, grad, stale
 
     @property
     def place(self) -> Array | None:
@@ -147,7 +155,12 @@ class Buffer:
 
 
 def new_parameter(
-    shape: tuple[int, ...], initializer: Initializer, *, decay: bool = True, layout: TorchLayout = SAME_LAYOUT
+    shape: tuple[int, ...],
+    initializer: Initializer,
+    *,
+    decay: bool = True,
+    layout: TorchLayout = SAME_LAYOUT,
+    half: bool = True,
 ) -> Parameter:
     """A parameter on the current backend, drawn on the host from the process's generator."""
-    return Parameter(get_backend().asarray(draw(initializer, shape)), decay=decay, layout=layout)
+    return Parameter(get_backend().asarray(draw(initializer, shape)), decay=decay, layout=layout, half=half)

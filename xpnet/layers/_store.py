@@ -5,6 +5,7 @@ from typing import final
 
 from xpnet._typing import Array
 from xpnet.backend import backend_of
+from xpnet.layers._half import HalfStore
 from xpnet.layers._layer import Layer
 from xpnet.layers._parameter import Parameter
 
@@ -46,13 +47,14 @@ class FlatStore:
         self.data, self.grad = (xp.zeros((self.size,), **place) for _ in range(2))
         self.step = xp.zeros((), dtype=xp.int32, device=place["device"])
         self.intact = True
+        self._half: HalfStore | None = None
+        self._starts: dict[int, int] = {}
 
         for start, parameter in chain(_places(decaying, 0), _places(staying, self.decayed)):
+            self._starts[id(parameter)] = start
             if parameter.store is not None:
                 parameter.store.intact = False
-            shape = parameter.data.shape
-            stop = start + math.prod(shape)
-            data, grad = (xp.reshape(flat[start:stop], shape) for flat in (self.data, self.grad))
+            data, grad = (self._view(flat, parameter) for flat in (self.data, self.grad))
             data[...] = parameter.data
             if parameter.grad is not None:
                 grad[...] = parameter.grad
@@ -94,6 +96,26 @@ class FlatStore:
     def weight_gradients(self) -> Array:
         """Their gradients: a view of (decayed,) elements."""
         return self.grad[: self.decayed]
+
+    def _view(self, flat: Array, parameter: Parameter) -> Array:
+        start, shape = self._starts[id(parameter)], parameter.data.shape
+        return self.backend.xp.reshape(flat[start : start + math.prod(shape)], shape)
+
+    def views_of(self, flat: Array) -> list[Array]:
+        """Each parameter's part of an array laid out as `data` is, in its shape."""
+        return [self._view(flat, parameter) for parameter in self.parameters.values()]
+
+    @property
+    def half(self) -> HalfStore:
+        """The parameters in float16, made when first asked for.
+
+        Raises
+        ------
+        ValueError : the library has no float16, or the parameters are not float32.
+        """
+        if self._half is None:
+            self._half = HalfStore(self)
+        return self._half
 
     def clear_unreached(self) -> None:
         """A parameter that no pullback reached counts with a gradient of zero.

@@ -144,4 +144,4 @@ class AdamW(_AdamRule):
 
     def _decay_weights(self) -> None:
         if self.weight_decay:
-            _shrink(self.store.weights(), self._rate, self.weight_decay, guard=self._healthy)
+            _shrink(self.store.weights(), self._rate, self.weight_decay, guard=self._guard)

@@ -7,6 +7,7 @@ from typing import Any
 from xpnet._typing import Array
 from xpnet.backend import current_seed, depends_on, elementwise, on_host, readable, sum_of_squares, to_host
 from xpnet.layers import FlatStore, Layer, check_names_and_shapes
+from xpnet.optimizers._loss_scale import LossScale
 from xpnet.schedules import Schedule
 
 
@@ -102,6 +103,9 @@ class Optimizer(ABC):
         self._rate_value = 0.0
         self._healthy = xp.zeros((), dtype=xp.bool, **place)
         self._healthy[...] = True
+        self._guard = self._healthy
+        self._loss_scale: LossScale | None = None
+        self._scaled = False
         self._moments: dict[str, Array] = {}
 
     @property
@@ -128,6 +132,13 @@ class Optimizer(ABC):
     def last_rate(self) -> float:
         """The learning rate of the last step; 0 before any."""
         return self._rate_value
+
+    @property
+    def loss_scale(self) -> LossScale:
+        """The loss scale of mixed precision, made when first asked for; from then on part of the state."""
+        if self._loss_scale is None:
+            self._loss_scale = LossScale(self.store)
+        return self._loss_scale
 
     def _moment(self, name: str) -> Array:
         """A state of one number a parameter, which starts at zero."""
@@ -162,16 +173,33 @@ class Optimizer(ABC):
         depends_on(self._settings)
         on_host(self._set_rate)
         squares = sum_of_squares(store.grad)
+        self._guard = self._judged(squares, loss)
+        if self._scaled and readable(squares) and not bool(self._guard):
+            on_host(self._count)
+            return
+        if self.clip_norm is not None:
+            _clip(store.grad, squares, self.clip_norm, guard=self._guard)  # NaN would stay in the store's gaps
+        self._decay_weights()
+        _advance(store.step, self._time, guard=self._guard)
+        self._update(self._rate, self._time, self._guard)
+        on_host(self._count)
+
+    def _judged(self, squares: Array, loss: Array | None) -> Array:
+        """The flag that lets a step through; where the host can see that none may follow, the error."""
+        scale = self._loss_scale
+        self._scaled = scale is not None and scale.pending
+        if scale is not None and scale.pending:
+            scale.pending = False
+            good = scale.adapt(self._healthy, squares, loss)
+            if readable(squares) and not bool(self._healthy):
+                self._healthy[...] = True
+                raise self._not_finite()
+            return good
         if not readable(squares):
             _judge(self._healthy, squares, squares if loss is None else loss)
         elif not math.isfinite(squares) or not (loss is None or math.isfinite(loss)):
             raise self._not_finite()
-        if self.clip_norm is not None:
-            _clip(store.grad, squares, self.clip_norm, guard=self._healthy)  # NaN would stay in the store's gaps
-        self._decay_weights()
-        _advance(store.step, self._time, guard=self._healthy)
-        self._update(self._rate, self._time, self._healthy)
-        on_host(self._count)
+        return self._healthy
 
     def _set_rate(self) -> None:
         """Writes the rate of the coming step to the device, where it is another one."""
@@ -200,11 +228,22 @@ class Optimizer(ABC):
         NonFiniteError : with the number of that step.
         """
         if not bool(self._healthy):
-            self.steps = int(self._time)
+            self.steps = self._steps_so_far()
             self._healthy[...] = True
             raise self._not_finite()
 
+    def _steps_so_far(self) -> int:
+        """Those that were taken, and those that a loss scale skipped, as the device has counted them."""
+        return int(self._time) + (0 if self._loss_scale is None else int(self._loss_scale.skipped))
+
     def _not_finite(self) -> NonFiniteError:
+        if self._scaled:
+            return NonFiniteError(
+                f"step {self.steps}: the loss or the gradients' norm is infinite or NaN in float16, with the loss "
+                "scale at its lowest, 1; no parameter was changed by it. precision='float32', a lower learning rate, "
+                "or inputs of a smaller scale are the usual remedies",
+                step=self.steps,
+            )
         return NonFiniteError(
             f"step {self.steps}: the loss or the gradients' norm is infinite or NaN; no parameter was changed by it. "
             "A lower learning rate, clip_norm, or inputs of a smaller scale are the usual remedies",
@@ -221,16 +260,24 @@ class Optimizer(ABC):
         return [math.prod(parameter.data.shape) for parameter in self.store.parameters.values()]
 
     def _arrays(self) -> dict[str, Array]:
-        return self._moments | {"step": self._time, "model_step": self.store.step}
+        arrays = self._moments | {"step": self._time, "model_step": self.store.step}
+        return arrays if self._loss_scale is None else arrays | self._loss_scale.arrays()
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Takes over what `state` returned; arrays of any registered library.
+
+        A state without a loss scale, from before mixed precision, lets it begin anew.
 
         Raises
         ------
         ValueError : other names or shapes, as from another rule or model; nothing is changed then.
         """
-        what, arrays, sizes = f"{type(self).__name__}.load_state", self._arrays(), self._sizes()
+        what, sizes, scale = f"{type(self).__name__}.load_state", self._sizes(), self._loss_scale
+        if scale is None and "loss_scale" in state:
+            scale = LossScale(self.store)
+        arrays = self._moments | {"step": self._time, "model_step": self.store.step}
+        if scale is not None and "loss_scale" in state:
+            arrays |= scale.arrays()
         check_names_and_shapes(
             what,
             {name: tuple(values.shape) for name, values in state.items()},
@@ -243,7 +290,10 @@ class Optimizer(ABC):
         new = {name: backend.xp.astype(backend.asarray(state[name]), array.dtype) for name, array in arrays.items()}
         for name, array in arrays.items():
             array[...] = new[name]
-        self.steps = int(self._time)
+        self._loss_scale = scale
+        if scale is not None:
+            scale.match_inverse() if "loss_scale" in state else scale.reset()
+        self.steps = self._steps_so_far()
         self._healthy[...] = True
 
 

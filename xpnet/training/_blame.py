@@ -1,11 +1,18 @@
+from contextlib import nullcontext
+
 from xpnet._typing import Array
 from xpnet.layers import Layer, observe
 from xpnet.optimizers import NonFiniteError
 from xpnet.training._evaluate import Loss
+from xpnet.training._precision import narrowed, scaled, widened
 
 
-def first_not_finite(model: Layer, x: Array, t: Array, loss: Loss) -> tuple[str, str] | None:
+def first_not_finite(
+    model: Layer, x: Array, t: Array, loss: Loss, precision: str = "float32"
+) -> tuple[str, str] | None:
     """Runs a step's batch again without changing anything, and finds where the first infinity or NaN appears.
+
+    In float16 it runs as a step does, with a loss scale of 1.
 
     Returns
     -------
@@ -25,14 +32,19 @@ def first_not_finite(model: Layer, x: Array, t: Array, loss: Loss) -> tuple[str,
     def on_backward(path: str, layer: Layer, dx: Array | None) -> None:
         look(path, "backward", dx, *(p.grad for p in layer.parameters().values()))
 
-    look("inputs", "forward", x)
     buffers = {path: backend.copy(buffer.data) for path, buffer in model.buffers().items()}
+    in_half = precision == "float16" and model._store is not None
+    copies = model._store.half.parameters_of(model) if in_half and model._store is not None else nullcontext()
     model.clear_gradients()
-    with backend.quiet(), observe(model, on_forward=on_forward, on_backward=on_backward):
+    with backend.quiet(), copies, observe(model, on_forward=on_forward, on_backward=on_backward):
+        if in_half:
+            model.clear_gradients()
+        x = narrowed(x) if in_half else x
+        look("inputs", "forward", x)
         y, pullback = model.forward(x)
         if not found:
-            value, dloss = loss(y, t)
-            dy = dloss()
+            value, dloss = loss(widened(y), t)
+            dy = scaled(dloss(), y, xp.ones_like(value)) if in_half else dloss()
             look("loss", "forward", value)
             look("loss", "backward", *(dy if isinstance(dy, tuple) else (dy,)))
             pullback(dy)
@@ -42,16 +54,25 @@ def first_not_finite(model: Layer, x: Array, t: Array, loss: Loss) -> tuple[str,
     return found[0] if found else None
 
 
-def explained(error: NonFiniteError, model: Layer, x: Array, t: Array, loss: Loss) -> NonFiniteError:
+_HOW = {"float32": "", "float16": " in float16, with the loss scale at its lowest, 1"}
+_REMEDIES = {
+    "float32": "A lower learning rate, clip_norm, or inputs of a smaller scale",
+    "float16": "precision='float32', a lower learning rate, or inputs of a smaller scale",
+}
+
+
+def explained(
+    error: NonFiniteError, model: Layer, x: Array, t: Array, loss: Loss, precision: str = "float32"
+) -> NonFiniteError:
     """The same error, with the layer and the direction found by running the batch again."""
     layer = direction = None
     place = "every value of both passes is finite, but the gradients' norm or the penalty is too large for the type"
-    if where := first_not_finite(model, x, t, loss):
+    if where := first_not_finite(model, x, t, loss, precision):
         layer, direction = where
         place = _place(model, layer, direction)
     return NonFiniteError(
-        f"step {error.step}: the loss or the gradients are infinite or NaN; {place}. No parameter was changed by this "
-        "step. A lower learning rate, clip_norm, or inputs of a smaller scale are the usual remedies",
+        f"step {error.step}: the loss or the gradients are infinite or NaN{_HOW[precision]}; {place}. No parameter was "
+        f"changed by this step. {_REMEDIES[precision]} are the usual remedies",
         step=error.step,
         layer=layer,
         direction=direction,

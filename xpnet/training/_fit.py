@@ -24,14 +24,24 @@ from xpnet.training._evaluate import (
 from xpnet.training._history import History
 from xpnet.training._ledger import Ledger
 from xpnet.training._memory import DeviceLostError, MemoryWatch, OutOfMemoryError, lost
+from xpnet.training._precision import check_precision, gradients
 
 CAPTURE = ("auto", "off")
 
 
 def train_step(
-    model: Layer, x: Array, t: Array, *, loss: Loss, optimizer: Optimizer, penalty: Penalty | None = None
+    model: Layer,
+    x: Array,
+    t: Array,
+    *,
+    loss: Loss,
+    optimizer: Optimizer,
+    penalty: Penalty | None = None,
+    precision: str = "float32",
 ) -> tuple[Array, Array, Array | None]:
     """One step on one batch: forward, loss, backward, penalty, update. Nothing in it waits for a device.
+
+    `precision` is that of `fit`.
 
     Returns
     -------
@@ -41,9 +51,7 @@ def train_step(
     ------
     NonFiniteError : see `Optimizer.step`.
     """
-    y, pullback = model.forward(x)
-    value, dloss = loss(y, t)
-    pullback(dloss())
+    value, y = gradients(model, x, t, loss=loss, optimizer=optimizer, precision=precision)
     cost = None
     if penalty is not None:
         store = optimizer.store
@@ -70,6 +78,7 @@ def fit(
     log_every: int = 10,
     capture: str = "auto",
     progress: bool | None = None,
+    precision: str = "float32",
 ) -> History:
     """Trains a model.
 
@@ -91,6 +100,9 @@ def fit(
     capture : `"auto"` records a step where the device can do that, and starts it as a whole from then on (see
         `xpnet.capture`), the last, smaller batch of an epoch apart; `"off"` never does.
     progress : whether to show a progress bar; None shows it on a terminal.
+    precision : `"float32"`, or `"float16"` for mixed precision: the passes run in float16 on copies of the parameters,
+        which themselves stay float32, as do the loss, reductions, normalization's parameters and evaluation. The loss
+        is scaled so that small gradients do not vanish; a step whose gradients overflow is skipped.
 
     Returns
     -------
@@ -129,6 +141,7 @@ def fit(
     check_metrics("fit", metrics or {})
     if validation is not None:
         validation = as_batches("fit: validation", validation, 256)
+    check_precision("fit", precision, model, optimizer)
     seed_masks(model, checked_seed(seed))
     optimizer.raise_if_not_finite()  # a step of an earlier run that no one has looked at
     backend = model.backend
@@ -138,7 +151,7 @@ def fit(
     ledger = Ledger(backend, optimizer.store.data, names, log_every)
 
     def step(x: Array, t: Array) -> None:
-        value, y, cost = train_step(model, x, t, loss=loss, optimizer=optimizer, penalty=penalty)
+        value, y, cost = train_step(model, x, t, loss=loss, optimizer=optimizer, penalty=penalty, precision=precision)
         shown = [metric(y, t) for metric in (metrics or {}).values()]
         ledger.note(value, *shown, *(() if cost is None else (cost,)))
 
@@ -154,7 +167,8 @@ def fit(
                 hidden = None if progress is None else not progress
                 total = len(batches) if isinstance(batches, Sized) else None
                 with tqdm(total=total, desc=f"epoch {run.epoch}/{epochs}", unit="batch", disable=hidden) as bar:
-                    row = _epoch(run, batches, steps, ledger, watch, _Unseen(model, loss), log_every, listeners, bar)
+                    unseen = _Unseen(model, loss, precision)
+                    row = _epoch(run, batches, steps, ledger, watch, unseen, log_every, listeners, bar)
                     if validation is not None:
                         found = evaluate(model, validation, loss=loss, metrics=metrics)
                         row |= {f"val_{name}": value for name, value in found.items()}
@@ -254,8 +268,8 @@ class _Steps:
 class _Unseen:
     """The steps that no one has looked at: their batches by the step's number, and the buffers from before them."""
 
-    def __init__(self, model: Layer, loss: Loss) -> None:
-        self.model, self.loss, self.copy = model, loss, model.backend.copy
+    def __init__(self, model: Layer, loss: Loss, precision: str) -> None:
+        self.model, self.loss, self.precision, self.copy = model, loss, precision, model.backend.copy
         self.batches: dict[int, tuple[Array, Array]] = {}
         self.buffers = list(model.buffers().values())
         self.clear()
@@ -268,4 +282,4 @@ class _Unseen:
         """Puts the buffers back, and names the layer and the direction."""
         for buffer, before in zip(self.buffers, self.before, strict=True):
             buffer.data[...] = before
-        return explained(error, self.model, *self.batches[error.step], self.loss)
+        return explained(error, self.model, *self.batches[error.step], self.loss, self.precision)
