@@ -103,3 +103,10 @@ def test_fused_bodies_on_float16_give_the_plain_bodies_numbers():
     assert len(differences["bodies"]) > 35
     assert {name: value for name, value in differences["bodies"].items() if not value <= 1e-3} == {}
     assert {name: value for name, value in differences["cases"].items() if value != 0.0} == {}
+
+
+def test_products_asked_of_cublas_are_numpys_for_every_layout():
+    differences = run("check_products.py")
+    assert len(differences) > 100
+    bounds = {name: 1e-3 if "float16" in name and "into" not in name else 1e-6 for name in differences}
+    assert {name: value for name, value in differences.items() if not value <= bounds[name]} == {}
