@@ -42,7 +42,7 @@ def gemm_ex(handle, ta, tb, m, n, k, one, a, kind_a, lda, b, kind_b, ldb, zero, 
 
 
 def gemm_strided(handle, ta, tb, m, n, k, one, *rest):
-    a, kind_a, lda, step_a, b, kind_b, ldb, step_b, zero, c, kind_c, ldc, step_c, planes, _, _ = rest
+    a, kind_a, lda, step_a, b, kind_b, ldb, step_b, _, c, kind_c, ldc, step_c, planes, _, _ = rest
     for p in range(planes):
         places = (
             pointer + p * step * np.dtype(TYPES[kind]).itemsize

@@ -52,7 +52,8 @@ class HalfStore:
     def parameters_of(self, model: Layer) -> Iterator[None]:
         """Inside, the model's parameters are the float16 copies, and gradients land in `grad`, the first overwriting.
 
-        Parameters that are to stay float32 do, but for their gradients. At the end all is as it was before, and so it
+        Parameters that are to stay float32 do, but for their gradients. Gradients of parameters outside the store are
+        thrown away. At the end all is as it was before, and so it
         is when an error passes through, but that a parameter that a gradient has reached is no longer stale.
         """
         before = [(p, p.data, p.grad, p.stale) for p in self.store.parameters.values()]
