@@ -196,7 +196,7 @@ def test_strides_of_channels_last():
     ],
 )
 def test_engines_that_round_or_vary_are_left_out(cudnn, monkeypatch, dtype, precision, left_out):
-    monkeypatch.setattr(NumPy, "matmul_precision", precision, raising=False)
+    monkeypatch.setattr(NumPy, "products_in_tf32", precision == "tf32")
     run(F.conv, [a.astype(dtype) for a in conv_arrays((7, 8), (3, 3), 4, 6)])
     assert [graph.deselected for graph in cudnn.graphs] == [left_out] * 3
 
@@ -204,7 +204,7 @@ def test_engines_that_round_or_vary_are_left_out(cudnn, monkeypatch, dtype, prec
 def test_another_precision_is_another_plan(cudnn, monkeypatch):
     arrays = conv_arrays((7, 8), (3, 3), 4, 6)
     F.conv(*arrays)
-    monkeypatch.setattr(NumPy, "matmul_precision", "tf32", raising=False)
+    monkeypatch.setattr(NumPy, "products_in_tf32", True)
     F.conv(*arrays)
     assert ["TENSOR_CORE" in graph.deselected for graph in cudnn.graphs] == [True, False]
 

@@ -45,7 +45,7 @@ def run(function, arrays, options, dtype):
 @pytest.mark.parametrize("precision", TOLERANCES)
 @EACH
 def test_every_kind_gives_the_direct_numbers_of_float64(monkeypatch, function, arrays, options, precision):
-    monkeypatch.setattr(CuPy, "matmul_precision", "tf32" if precision == "tf32" else "float32", raising=False)
+    monkeypatch.setattr(CuPy, "products_in_tf32", precision == "tf32")
     dtype = "float16" if precision == "float16" else "float32"
     arrays = [array.astype(dtype) for array in arrays]
     found = run(function, arrays, options, dtype)

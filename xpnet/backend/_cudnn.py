@@ -98,7 +98,7 @@ class Library:
         self, backend: WindowSeams, n: int, weight: Array, windows: Windows, groups: int
     ) -> "CuDNNConvolution | None":
         """The convolution of n examples with such a weight; None where cuDNN is not asked."""
-        tf32 = getattr(backend, "matmul_precision", "float32") == "tf32"
+        tf32 = backend.products_in_tf32
         key = (n, tuple(weight.shape), windows, groups, str(weight.dtype), tf32)
         try:
             return self._convolutions[key]

@@ -6,6 +6,7 @@ workspace that stays. So products inside `private_products` go to a handle of ou
 
 import contextlib
 import ctypes
+import functools
 import gc
 import threading
 from collections.abc import Callable, Iterator
@@ -209,7 +210,7 @@ class CudaRecorder:
     def record(self, step: Step, *arguments: Array) -> "CudaGraph":
         """Records the step for arguments like these."""
         inputs = tuple(self._cupy.array(a) for a in arguments)  # copies that the graph reads from
-        depends_on(chosen_precision)
+        depends_on(functools.partial(chosen_precision, "cupy"))
         with self._apart(), _no_collection():
             self._stream.begin_capture()
             try:

@@ -1,5 +1,6 @@
 """The seams of convolution and pooling in plain Array API."""
 
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 
 from xpnet._typing import Array, Shape
@@ -12,6 +13,10 @@ class WindowSeams(HalfSeams):
     """What a backend does with the windows of (n, *size, channels); each of the n examples stands for itself."""
 
     name: str
+    @property
+    @abstractmethod
+    def products_in_tf32(self) -> bool:
+        """Whether products of float32 go by TF32 here and now."""
 
     def empty(self, shape: Shape, like: Array) -> Array:
         """An array to be written, of the type and on the device of `like`."""
