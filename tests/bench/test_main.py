@@ -1,5 +1,6 @@
 """The command: options, and a run of a network small enough to end at once."""
 
+import dataclasses
 import json
 
 import pytest
@@ -7,11 +8,12 @@ import pytest
 import bench.__main__ as command
 from bench import machine
 from bench.contenders import Contender
-from bench.networks import NETWORKS
+from bench.networks import GPU_NETWORKS, NETWORKS
+from bench.options import FULL, parse, plans
 from bench.results import Results
 
 MICRO = ["--quick", "--networks", "784-40-20-10", "--contenders", "xpnet-plain", "book", "xpnet-cupy"]
-MICRO += ["--threads", "1", "--turns", "2", "--seconds", "0.001"]
+MICRO += ["--device", "all", "--threads", "1", "--turns", "2", "--seconds", "0.001"]
 
 
 def test_a_quick_run_prints_tables_and_writes_figures_and_pictures(tmp_path, capsys, monkeypatch):
@@ -19,13 +21,15 @@ def test_a_quick_run_prints_tables_and_writes_figures_and_pictures(tmp_path, cap
     monkeypatch.setattr(command, "SCALED_NETWORKS", ("784-40-20-10",))
     monkeypatch.setattr(command, "SCALED_CONTENDERS", ("xpnet-plain",))
     monkeypatch.setattr(command, "BATCHES", (1, 3))
-    results = command.main([*MICRO, "--scaling", "--out", str(tmp_path / "made")])
+    monkeypatch.setattr(command, "gpu_rates", lambda *_, **__: {"float32": {"operations": 1e12, "bytes": 1e11}})
+    results, *others = command.main([*MICRO, "--scaling", "--out", str(tmp_path / "made")])
     printed = capsys.readouterr().out
     assert "784-40-20-10, batch 100, 1 thread: forward" in printed
     assert "NumPy by the book" in printed
-    assert "Left out: xpnet on CuPy: " in printed or any(record.device == "gpu" for record in results.records)
+    assert others or "Left out: xpnet, step by step: " in printed
+    assert {record.device for record in results.records} == {"cpu"}
     name = machine.file_name(results.about)
-    assert {path.name for path in (tmp_path / "made").iterdir()} == {
+    assert {path.name for path in (tmp_path / "made").iterdir()} >= {
         f"{name}.json",
         f"{name}.png",
         f"{name}-scaling.png",
@@ -43,25 +47,45 @@ def test_contenders_that_miss_the_same_thing_share_a_line(capsys):
     assert capsys.readouterr().out == "Left out: a; b: not installed: pip install it\n"
 
 
-def test_quick_is_a_part_of_the_full_run_and_goes_to_a_folder_of_its_own():
-    quick, full = command._options(["--quick"]), command._options([])
-    assert set(quick.networks) < set(full.networks) == set(NETWORKS)
-    assert set(quick.contenders) < set(full.contenders)
+def planned(*arguments):
+    return {plan.device: plan for plan in plans(parse(arguments))}
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+def test_quick_is_a_part_of_the_full_run(device):
+    quick, full = planned("--quick")[device], planned()[device]
+    assert set(quick.networks) < set(full.networks)
+    assert set(quick.passes) <= set(full.passes)
+    assert set(quick.contenders) <= set(full.contenders)
     assert (quick.turns, quick.seconds) < (full.turns, full.seconds)
-    assert (quick.out.name, full.out.name) == ("out", "results")
-    assert command._options(["--networks", "simple_cnn"]).out.name == "out"
-    assert command._options(["--threads", "1", "2"]).threads == [1, 2]
+
+
+def test_each_device_has_its_own_networks_and_contenders():
+    full = planned()
+    assert list(full) == ["cpu", "gpu"]
+    assert set(full["cpu"].networks) == set(NETWORKS)
+    assert set(full["gpu"].networks) == set(GPU_NETWORKS)
+    assert GPU_NETWORKS["resnet50-224"].batch == 64
+    assert not set(full["cpu"].contenders) & set(full["gpu"].contenders)
+    assert list(planned("--device", "gpu")) == ["gpu"]
+    assert planned("--contenders", "book") == {"cpu": dataclasses.replace(FULL["cpu"], contenders=("book",))}
+
+
+def test_a_part_goes_to_a_folder_of_its_own():
+    assert (parse(["--quick"]).out.name, parse([]).out.name) == ("out", "results")
+    assert parse(["--networks", "simple_cnn"]).out.name == "out"
+    assert parse(["--threads", "1", "2"]).threads == [1, 2]
 
 
 def test_options_override_what_quick_sets():
-    options = command._options(["--quick", "--turns", "9", "--passes", "backward"])
-    assert (options.turns, options.passes) == (9, ["backward"])
+    plan = planned("--quick", "--turns", "9", "--passes", "backward")["cpu"]
+    assert (plan.turns, plan.passes) == (9, ("backward",))
 
 
 @pytest.mark.parametrize("wrong", [["--networks", "lenet"], ["--threads", "0"], ["--contenders", "theano"]])
 def test_wrong_options_are_refused(wrong, capsys):
     with pytest.raises(SystemExit):
-        command._options(wrong)
+        parse(wrong)
     assert wrong[1] in capsys.readouterr().err
 
 
