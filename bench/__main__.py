@@ -3,7 +3,7 @@
 import argparse
 import datetime
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,16 +48,22 @@ def main(arguments: Sequence[str] | None = None) -> list[Results]:
 
 def _run(plan: Plan, about: dict[str, Any], options: argparse.Namespace) -> Results | None:
     """All of one device; None where nobody can run or all have failed."""
-    contenders = _present([CONTENDERS[name] for name in plan.contenders])
+    left_out: list[str] = []
+
+    def say(line: str) -> None:
+        print(line)
+        left_out.append(line)
+
+    contenders = _present([CONTENDERS[name] for name in plan.contenders], say)
     if not contenders:
         return None
     about = about | {"turns": plan.turns, "seconds": plan.seconds}
     if plan.device == "gpu":
-        about |= {"device": "gpu", "left_out": []}
+        about |= {"device": "gpu", "left_out": left_out}
     name = machine.gpu_file_name(about) if plan.device == "gpu" else machine.file_name(about)
     path = options.out / f"{name}.json"
     results = Results(about, _rates(plan, options), [], [])
-    for new in _measure(_cases(plan, options), contenders, plan, options, about.get("left_out")):
+    for new in _measure(_cases(plan, options), contenders, plan, options, left_out):
         results.records.extend(new)
         results.save(path)  # what is there stays there, whatever happens to the next case
     if options.scaling and plan.device == "cpu":
@@ -93,8 +99,8 @@ def _cases(plan: Plan, options: argparse.Namespace) -> list[Case]:
     return [Case(network, network.batch, n) for network in networks for n in threads]
 
 
-def _present(contenders: Iterable[Contender]) -> list[Contender]:
-    """Those that can run here; a line for each thing that others would need."""
+def _present(contenders: Iterable[Contender], say: Callable[[str], Any] = print) -> list[Contender]:
+    """Those that can run here; `say` takes a line for each thing that others would need."""
     present: list[Contender] = []
     absent: dict[str, list[str]] = {}
     for contender in contenders:
@@ -104,7 +110,7 @@ def _present(contenders: Iterable[Contender]) -> list[Contender]:
         else:
             absent.setdefault(missing, []).append(contender.title)
     for missing, titles in absent.items():
-        print(f"Left out: {'; '.join(titles)}: {missing}")
+        say(f"Left out: {'; '.join(titles)}: {missing}")
     return present
 
 

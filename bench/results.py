@@ -72,7 +72,9 @@ class Results:
     def save(self, path: Path) -> None:
         """Writes everything as JSON."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        new = path.with_name(f"{path.name}.new")  # so that a run that is ended meanwhile leaves a whole file
+        new.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        new.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> Self:

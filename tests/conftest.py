@@ -1,17 +1,20 @@
 """What all tests share: one body runs over every backend that is present."""
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pytest
 
 import xpnet
 from xpnet.backend import Backend, available_backends, compiled_loops, get_backend, known_backends, use_backend
 
-matplotlib.use("Agg")
+with contextlib.suppress(ImportError):  # a GPU machine may be without
+    import matplotlib
+
+    matplotlib.use("Agg")
 
 CHOSEN = os.environ.get("XPNET_BACKENDS")
 """Names of backends to test on, all of which must be present; by default all that are, with these two among them."""
@@ -25,6 +28,12 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(
             f"the tests need these backends, which are not usable here: {', '.join(sorted(missing))}"
         )
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Marks what runs over the backends, so that `-m backend` leaves out what would not differ on another."""
+    if {"backend", "backend64"} & set(getattr(item, "fixturenames", ())):
+        item.add_marker(pytest.mark.backend)
 
 
 @pytest.hookimpl(wrapper=True)

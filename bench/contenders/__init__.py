@@ -2,8 +2,8 @@
 
 from bench.contenders._contender import Contender
 from bench.contenders._on_cpu import ON_CPU
-from bench.contenders._on_gpu import ON_GPU
+from bench.contenders._on_gpu import EAGER, GRAPHED, ON_GPU
 
 CONTENDERS = {contender.name: contender for contender in (*ON_CPU, *ON_GPU)}
 
-__all__ = ["CONTENDERS", "Contender"]
+__all__ = ["CONTENDERS", "EAGER", "GRAPHED", "Contender"]
