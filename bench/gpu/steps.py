@@ -10,7 +10,7 @@ from bench.contenders import CONTENDERS
 from bench.gpu.aims import AIMS, judge
 from bench.gpu.processes import ROOT, run
 from bench.gpu.report import Step
-from bench.gpu.suite import Tally, processes, run_files, test_files
+from bench.gpu.suite import Tally, processes, run_files, suite_files
 from bench.results import Results
 
 RunStep: TypeAlias = Callable[[dict[str, Any], float, Path], tuple[Step, str]]
@@ -30,7 +30,7 @@ def tests(machine: dict[str, Any], seconds: float, folder: Path) -> tuple[Step, 
     """Each test that runs over the backends, on CuPy."""
     started = time.monotonic()
     tally = run_files(
-        test_files(ROOT / "tests"),
+        suite_files(ROOT / "tests"),
         marks="backend and not long",
         until=started + seconds,
         workers=processes(machine["free"]),

@@ -49,7 +49,7 @@ class Tally:
         return ", ".join([*(words or ["no test ran"]), *([f"{files} files left out"] if files else [])])
 
 
-def test_files(folder: Path) -> list[Path]:
+def suite_files(folder: Path) -> list[Path]:
     """The suite's files, the largest first."""
     found = [path for path in folder.rglob("test_*.py") if path.relative_to(folder).parts[0] not in ELSEWHERE]
     return sorted(found, key=lambda path: (-path.stat().st_size, path))

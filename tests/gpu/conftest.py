@@ -75,7 +75,7 @@ def capture():
 
 @pytest.fixture
 def rehearse():
-    """`rehearse(backend)(step)` runs eagerly, after the first call with the kernels and the cuBLAS handle of a recording.
+    """`rehearse(backend)(step)` runs eagerly, from the second call on with the kernels and the handle of a recording.
 
     So do the calls of a captured step: its first one is eager too.
     """
