@@ -38,11 +38,6 @@ def test_what_is_found_is_told():
     assert found == {"gpu": "NVIDIA H000", "absent": ["jax", "cudnn"]}
 
 
-@(
-    pytest.mark.skipif("cupy" in available_backends(), reason="there is a GPU")
-    if "cupy" in available_backends()
-    else lambda f: f
-)
 def test_on_a_machine_without_a_gpu_it_ends_at_once_with_exit_code_1():
     started = time.monotonic()
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
