@@ -115,8 +115,8 @@ def test_what_has_not_ended_in_time_has_failed(tmp_path):
     assert tally.bad[0].startswith("test_slow.py had no time left: ended after ")
 
 
-def test_nothing_that_ran_is_no_success(made):
-    assert not tallied(made("test_none.py")).passed
+def test_nothing_that_ran_is_no_success(tmp_path):
+    assert not tallied(tmp_path, "test_none.py").passed
     assert str(Tally()) == "no test ran"
 
 

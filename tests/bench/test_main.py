@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -97,3 +99,52 @@ def test_outputs_that_differ_stop_the_run(monkeypatch, tmp_path):
     monkeypatch.setattr(machine, "rates", lambda *_, **__: {})
     with pytest.raises(SystemExit, match="bench stops: simple_cnn: two and one"):
         command.main([*MICRO, "--out", str(tmp_path)])
+
+
+@pytest.fixture
+def fake_gpu(monkeypatch, tmp_path):
+    """`fake_gpu(*arguments)`: a run on a GPU that is made up, with contenders that compute next to nothing."""
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    options = {"good": {}, "late": {}, "wrong": {"slope": 0.1}, "dead": {"fails": "build"}}
+    fakes = {
+        name: Contender(name, f"title of {name}", "fake_contenders", given, device="gpu", compiles=name == "late")
+        for name, given in options.items()
+    }
+    fakes["tf32"] = Contender("tf32", "in TF32", "fake_contenders", {"slope": 0.4}, device="gpu", precision="tf32")
+    fakes["absent"] = Contender("absent", "title of absent", "nowhere", missing=lambda: "no compiler", device="gpu")
+    for name, contender in fakes.items():
+        monkeypatch.setitem(command.CONTENDERS, name, contender)
+    about = machine.describe() | {"gpus": ["GPU 0: NVIDIA H000, 1.0 GiB"]}
+    monkeypatch.setattr(machine, "describe", lambda: dict(about))
+    monkeypatch.setattr(command, "gpu_rates", lambda *_, **__: {"float32": {"operations": 1e12, "bytes": 1e11}})
+    fixed = ["--device", "gpu", "--contenders", *fakes, "--threads", "1", "--turns", "2", "--seconds", "0.001"]
+    return lambda *arguments: command.main([*fixed, "--out", str(tmp_path), *arguments])
+
+
+def test_a_run_on_a_gpu_goes_on_without_those_that_fail_and_says_so(fake_gpu, tmp_path):
+    [results] = fake_gpu("--networks", "784-1024-1024-10")
+    assert {path.name for path in tmp_path.iterdir()} == {"nvidia-h000.json", "nvidia-h000.png"}
+    assert Results.load(tmp_path / "nvidia-h000.json") == results
+    assert {(r.contender, r.name, r.precision) for r in results.records} == {
+        (contender, name, precision)
+        for contender, precision in (("good", "float32"), ("late", "float32"), ("tf32", "tf32"))
+        for name in ("forward", "step")
+    }
+    missing, dead, wrong = results.about["left_out"]
+    assert missing == "Left out: title of absent: no compiler"
+    assert dead.startswith("title of dead is left out of 784-1024-1024-10: Traceback")
+    assert dead.endswith("… RuntimeError: no such network")
+    assert wrong.startswith("title of wrong is left out of 784-1024-1024-10: compared with title of good, the change")
+
+
+def test_after_its_time_no_case_is_begun_and_that_is_said(fake_gpu, monkeypatch):
+    times = iter([0.0, 1.0, 11.0])  # of the start, and before each of two cases
+    monkeypatch.setattr(command, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    [results] = fake_gpu("--networks", "784-1024-1024-10", "simple_cnn", "--until", "10")
+    assert {r.network for r in results.records} == {"784-1024-1024-10"}
+    assert results.about["left_out"][-1] == "simple_cnn in float32 and tf32 was not measured: 10 seconds were over"
+
+
+def test_a_device_where_nobody_can_run_is_an_error(tmp_path):
+    with pytest.raises(SystemExit, match="nothing could be measured"):
+        command.main(["--device", "gpu", "--contenders", "book", "--out", str(tmp_path)])
