@@ -16,7 +16,7 @@ from bench.case import Case
 from bench.networks import Network
 from bench.passes import Passes
 from bench.workers import Worker
-from xpnet.backend import available_backends, open_backend
+from xpnet.backend import BackendUnavailableError, available_backends, open_backend, require_cudnn
 
 SIDE = 2048
 """Rows of the square matrices whose product is timed."""
@@ -46,6 +46,7 @@ def describe() -> dict[str, Any]:
         "versions": {name: version for name in _PACKAGES if (version := _version(name))},
         "gpus": open_backend("cupy").describe() if "cupy" in available_backends() else [],
         "driver": _driver(),
+        "convolution": _convolution(),
         "load_before": round(os.getloadavg()[0], 2),
     }
 
@@ -93,6 +94,15 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
+
+
+def _convolution() -> str:
+    """How xpnet computes convolutions of CuPy arrays here."""
+    try:
+        require_cudnn()
+    except BackendUnavailableError as error:
+        return f"generic, as cuDNN is not there ({error})"
+    return "cuDNN"
 
 
 def _driver() -> str | None:

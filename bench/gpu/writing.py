@@ -61,4 +61,5 @@ def facts(machine: dict[str, Any], about: dict[str, Any]) -> list[str]:
         f"CUDA {version(machine['cuda'])}, CuPy {machine['cupy']}",
         ", ".join(f"{name} {number}" for name, number in versions.items() if "cupy" not in name) or "no versions",
         f"not there: {', '.join(machine['absent']) or 'nothing'}",
+        f"xpnet's convolutions: {about.get('convolution', 'unknown')}",
     ]
