@@ -130,9 +130,11 @@ def cases():
             yield f"{module}.{name}, guard {guard}", body, arguments, guard
 
 
-def difference(body, arguments, guard, *, plain, fused, place=np.copy, fetch=np.asarray):
+def difference(body, arguments, guard, *, plain, fused, place=np.asarray, fetch=np.asarray):
     """Between two backends; `place` makes their arrays, `fetch` brings them back."""
-    plain_arguments, fused_arguments = ([place(a) if isinstance(a, np.ndarray) else a for a in arguments] for _ in "ab")
+    plain_arguments, fused_arguments = (
+        [place(np.copy(a)) if isinstance(a, np.ndarray) else a for a in arguments] for _ in "ab"
+    )
     options = {} if guard is None else {"guard": place(np.asarray(guard))}
     results = [
         given[: body.updates]
