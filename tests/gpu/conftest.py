@@ -45,7 +45,7 @@ def device64():
 @pytest.fixture
 def many():
     """`many(n)` is n, and a few in a rehearsal."""
-    return (lambda n: min(n, 5)) if REHEARSAL else (lambda n: n)
+    return (lambda n: min(n, 3)) if REHEARSAL else (lambda n: n)
 
 
 class Rehearsed:
@@ -126,10 +126,11 @@ def training():
 
 @pytest.fixture
 def images():
-    """`images(backend, shape, batches)`: pairs of random images and labels, ten classes."""
+    """`images(backend, shape, batches)`: pairs of random images and labels, ten classes; in a rehearsal few of them."""
 
     def make(backend, shape, batches=4):
         random = np.random.default_rng(7)
+        shape = (min(shape[0], 16) if len(shape) == 2 else 2, *shape[1:]) if REHEARSAL else shape
         return [
             (backend.asarray(random.random(shape, dtype=np.float32)), backend.asarray(random.integers(0, 10, shape[0])))
             for _ in range(batches)
