@@ -73,6 +73,23 @@ def jax_on_gpu() -> str | None:
     return None if any(map(find_spec, plugins)) else "this JAX has no CUDA plugin: pip install 'jax[cuda13]'"
 
 
+NO_TF32 = "this GPU has no TF32, which came with compute capability 8.0"
+
+
+def with_tf32(missing: Callable[[], str | None]) -> Callable[[], str | None]:
+    """Asks for what is asked for, and for a GPU that has TF32."""
+
+    def ask() -> str | None:
+        found = missing()
+        if found:
+            return found
+        import cupy
+
+        return None if int(cupy.cuda.Device().compute_capability) >= 80 else NO_TF32
+
+    return ask
+
+
 def any_network(network: Network) -> bool:
     """Suits all."""
     return True

@@ -16,6 +16,7 @@ from bench.contenders._contender import (
     convolves,
     jax_on_gpu,
     torch_on_gpu,
+    with_tf32,
 )
 from bench.networks import Network
 
@@ -45,7 +46,7 @@ def _both(
             title + called,
             f"bench.contenders.{module}",
             options | {"precision": precision},
-            missing,
+            with_tf32(missing) if precision == "tf32" else missing,
             suits,
             ours,
             device="gpu",

@@ -2,6 +2,8 @@
 
 import dataclasses
 import importlib
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,8 +11,9 @@ import pytest
 import xpnet
 from bench.agreement import check_outputs, outputs_of
 from bench.case import Case
-from bench.contenders import CONTENDERS, EAGER, GRAPHED
+from bench.contenders import CONTENDERS, EAGER, GRAPHED, NO_TF32
 from bench.contenders import _xpnet as ours
+from bench.contenders._contender import with_tf32
 from bench.networks import GPU_NETWORKS, NETWORKS
 from bench.passes import event_clock, waiting_clock
 
@@ -216,3 +219,11 @@ def test_data_of_a_case_do_not_depend_on_the_device():
     other = dataclasses.replace(case, threads=16)
     assert all((a == b).all() for a, b in zip(case.data(), other.data(), strict=True))
     assert np.isfinite(case.data()[0]).all()
+
+
+@pytest.mark.parametrize(("capability", "expected"), [("75", NO_TF32), ("80", None), ("120", None)])
+def test_tf32_needs_a_gpu_that_has_it(capability, expected, monkeypatch):
+    device = SimpleNamespace(compute_capability=capability)
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(cuda=SimpleNamespace(Device=lambda: device)))
+    assert with_tf32(lambda: None)() == expected
+    assert with_tf32(lambda: "no GPU")() == "no GPU"

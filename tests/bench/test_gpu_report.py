@@ -6,6 +6,7 @@ import json
 import pytest
 
 from bench import readme
+from bench.contenders import NO_TF32
 from bench.gpu import steps
 from bench.gpu.aims import AIMS, judge
 from bench.gpu.processes import Finished
@@ -240,3 +241,12 @@ def test_aims_without_figures_and_contenders_of_ours_that_fail_are_failures(benc
         "no figure for the aim of simple_cnn in float32 against PyTorch's CUDA graph",
     ]
     assert step.left_out == about["left_out"]
+
+
+def test_a_gpu_without_tf32_fails_nothing(benched):
+    missing = f"Left out: xpnet, captured, TF32; PyTorch, TF32: {NO_TF32}"
+    about = RESULTS.about | {"left_out": [missing]}
+    float32 = [r for r in RESULTS.records if r.precision == "float32"]
+    step = benched(0, Results(about, RESULTS.rates, float32, []))
+    assert step.passed
+    assert step.left_out == [missing]
