@@ -10,7 +10,7 @@ from bench.contenders import CONTENDERS, NO_TF32
 from bench.gpu.aims import AIMS, judge
 from bench.gpu.processes import ROOT, run
 from bench.gpu.report import Step
-from bench.gpu.suite import Tally, processes, run_files, suite_files
+from bench.gpu.suite import Tally, check_files, processes, run_files, suite_files
 from bench.results import Results
 
 RunStep: TypeAlias = Callable[[dict[str, Any], float, Path], tuple[Step, str]]
@@ -45,10 +45,10 @@ def tests(machine: dict[str, Any], seconds: float, folder: Path) -> tuple[Step, 
 
 
 def checks(machine: dict[str, Any], seconds: float, folder: Path) -> tuple[Step, str]:
-    """tests/gpu: what can only be seen on a GPU."""
+    """What can only be seen on a GPU."""
     started = time.monotonic()
-    tally = Tally()
-    files = sorted((ROOT / "tests" / "gpu").glob("test_*.py"))
+    files, without = check_files(ROOT / "tests", machine["absent"])
+    tally = Tally(skipped=without)
     for some, workers in (
         ([file for file in files if file.name != ALONE], processes(machine["free"])),
         ([file for file in files if file.name == ALONE], 1),

@@ -6,7 +6,7 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -19,6 +19,9 @@ ELSEWHERE = ("dryrun", "bench", "examples", "gpu")
 
 MEMORY_EACH = 3 * 2**29
 """Bytes of the GPU that a process of tests may need."""
+
+CHECKS = ("gpu/test_*.py", "**/test_*_on_gpu.py", "**/test_cudnn_graphs.py", "test_readme.py")
+"""What a GPU shows that does not run over the backends: it is run whole."""
 
 _COUNT = re.compile(r"(\d+) (passed|failed|errors?|skipped|xfailed|deselected)")
 _NOTHING_COLLECTED = 5
@@ -53,6 +56,15 @@ def suite_files(folder: Path) -> list[Path]:
     """The suite's files, the largest first."""
     found = [path for path in folder.rglob("test_*.py") if path.relative_to(folder).parts[0] not in ELSEWHERE]
     return sorted(found, key=lambda path: (-path.stat().st_size, path))
+
+
+def check_files(folder: Path, absent: Container[str] = ()) -> tuple[list[Path], list[str]]:
+    """The files of checks, and lines about those that are left out, for pytest collects any file that it is given."""
+    found = sorted({path for pattern in CHECKS for path in folder.glob(pattern)})
+    without = [path for path in found if "cudnn" in path.name and "cudnn" in absent]
+    return [path for path in found if path not in without], [
+        f"{_name(p)} was left out: there is no cudnn" for p in without
+    ]
 
 
 def processes(free_memory: int, cores: int | None = None) -> int:

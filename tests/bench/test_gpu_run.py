@@ -12,7 +12,7 @@ from bench.gpu import __main__ as command
 from bench.gpu import steps
 from bench.gpu.processes import Finished, run
 from bench.gpu.report import Step
-from bench.gpu.suite import Tally, missing_imports, processes, run_files, suite_files
+from bench.gpu.suite import Tally, check_files, missing_imports, processes, run_files, suite_files
 from bench.gpu.surroundings import NotHere, look
 
 ROOT = Path(__file__).parents[2]
@@ -179,6 +179,14 @@ def test_the_checks_that_watch_memory_run_alone_and_last(monkeypatch, tmp_path):
     assert several > 0
     assert not step.passed
     assert log == "log 1\nlog 2"
+
+
+def test_without_cudnn_its_files_are_left_out_and_said():
+    names = {path.name for path in check_files(ROOT / "tests")[0]}
+    assert {"test_capture.py", "test_memory.py", "test_cudnn.py", "test_cudnn_on_gpu.py", "test_readme.py"} <= names
+    files, without = check_files(ROOT / "tests", ["h5py", "cudnn"])
+    assert names - {path.name for path in files} == {name for name in names if "cudnn" in name}
+    assert "tests/gpu/test_cudnn.py was left out: there is no cudnn" in without
 
 
 def test_the_budgets_leave_a_margin_below_ten_minutes():
