@@ -2,7 +2,8 @@
 
 import argparse
 import datetime
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,94 +14,93 @@ from bench.agreement import Mismatch
 from bench.case import Case
 from bench.comparison import compare
 from bench.contenders import CONTENDERS, Contender
+from bench.gpu.rates import gpu_rates
 from bench.networks import NETWORKS
-from bench.passes import PASSES
+from bench.options import ALL_NETWORKS, Plan, parse, plans
 from bench.picture import save_overview, save_scaling
 from bench.results import Record, Results
 from bench.table import table
 
-RESULTS = Path(__file__).parent / "results"
-
-FULL: dict[str, Any] = {
-    "networks": list(NETWORKS),
-    "passes": list(PASSES),
-    "contenders": list(CONTENDERS),
-    "turns": 11,
-    "seconds": 0.4,
-}
-QUICK: dict[str, Any] = FULL | {
-    "networks": ["784-40-20-10", "simple_cnn", "vgg_small"],
-    "passes": ["forward", "step"],
-    "contenders": ["xpnet", "xpnet-plain", "pytorch", "pytorch-channels-last", "jax"],
-    "turns": 3,
-    "seconds": 0.1,
-}
-
 SCALED_NETWORKS = ("784-1024-1024-10", "simple_cnn")
-SCALED_CONTENDERS = ("xpnet", "xpnet-cupy", "pytorch", "pytorch-channels-last", "pytorch-cuda", "jax")
+SCALED_CONTENDERS = ("xpnet", "pytorch", "pytorch-channels-last", "jax")
 BATCHES = (1, 4, 16, 64, 256, 1024)
 
+ALL_AT_ONCE = 40
+"""Layers of the deepest network of which a GPU's memory holds all contenders; of deeper ones, those of a precision."""
 
-def main(arguments: Sequence[str] | None = None) -> Results:
-    """Measures what the arguments ask for, prints a table, and writes JSON and pictures."""
-    options = _options(arguments)
+
+def main(arguments: Sequence[str] | None = None) -> list[Results]:
+    """Measures what the arguments ask for, device by device, prints tables, and writes JSON and pictures."""
+    options = parse(arguments)
+    options.started = time.monotonic()
     about = machine.describe()
     if about["load_before"] > 0.5:
         print(f"This machine is busy (load {about['load_before']}): times will be too long and spreads wide.")
-    contenders = _present([CONTENDERS[name] for name in options.contenders])
-    cases = [Case(NETWORKS[name], NETWORKS[name].batch, n) for name in options.networks for n in options.threads]
-    rates = {
-        str(n): machine.rates(n, turns=options.turns, seconds=options.seconds) for n in sorted(set(options.threads))
-    }
+    about |= {"date": datetime.date.today().isoformat()}
     try:
-        records = _measure(cases, contenders, options.passes, options)
-        scaling = _scaling(contenders, options) if options.scaling else []
+        found = [results for plan in plans(options) if (results := _run(plan, about, options))]
     except Mismatch as error:
         raise SystemExit(f"bench stops: {error}") from None
-    if not records:
+    if not found:
         raise SystemExit("bench: nothing could be measured")
-    about |= {"date": datetime.date.today().isoformat(), "turns": options.turns, "seconds": options.seconds}
-    results = Results(about, rates, records, scaling)
-    path = options.out / f"{machine.file_name(about)}.json"
+    return found
+
+
+def _run(plan: Plan, about: dict[str, Any], options: argparse.Namespace) -> Results | None:
+    """All of one device; None where nobody can run or all have failed."""
+    left_out: list[str] = []
+
+    def say(line: str) -> None:
+        print(line)
+        left_out.append(line)
+
+    contenders = _present([CONTENDERS[name] for name in plan.contenders], say)
+    if not contenders:
+        return None
+    about = about | {"turns": plan.turns, "seconds": plan.seconds}
+    if plan.device == "gpu":
+        about |= {"device": "gpu", "left_out": left_out}
+    name = machine.gpu_file_name(about) if plan.device == "gpu" else machine.file_name(about)
+    path = options.out / f"{name}.json"
+    results = Results(about, _rates(plan, options), [], [])
+    for new in _measure(_cases(plan, options), contenders, plan, options, left_out):
+        results.records.extend(new)
+        results.save(path)  # what is there stays there, whatever happens to the next case
+    if options.scaling and plan.device == "cpu":
+        results.scaling.extend(_scaling(contenders, plan, options))
+    if not results.records:
+        return None
     results.save(path)
-    save_overview(results, path.with_suffix(".png"))
-    if scaling:
-        save_scaling(results, path.with_name(f"{path.stem}-scaling.png"))
-    print(f"\nThe figures are in {path}, with a picture beside them.")
+    _draw(results, path)
+    print(f"\nThe figures are in {path}.")
     return results
 
 
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer networks, contenders and turns: under two minutes")
-    parser.add_argument("--scaling", action="store_true", help="also batches 1 to 1024 and threads 1 to all")
-    parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), metavar="NAME", help=", ".join(NETWORKS))
-    parser.add_argument("--passes", nargs="+", choices=PASSES, metavar="NAME", help=", ".join(PASSES))
-    parser.add_argument("--contenders", nargs="+", choices=list(CONTENDERS), metavar="NAME", help=", ".join(CONTENDERS))
-    parser.add_argument("--threads", nargs="+", type=_positive, default=[machine.cores()], help="default: all cores")
-    parser.add_argument("--turns", type=_positive, help=f"turns of each contender, default {FULL['turns']}")
-    parser.add_argument("--seconds", type=float, help=f"length of a turn, default {FULL['seconds']}")
-    parser.add_argument(
-        "--out", type=Path, help="folder for the JSON file and the pictures; default bench/results, of a part out"
-    )
-    options = parser.parse_args(arguments)
-    partial = options.quick or options.networks or options.passes or options.contenders
-    options.out = options.out or (Path("out") if partial else RESULTS)
-    for name, value in (QUICK if options.quick else FULL).items():
-        if getattr(options, name) is None:
-            setattr(options, name, value)
-    return options
+def _draw(results: Results, path: Path) -> None:
+    try:
+        save_overview(results, path.with_suffix(".png"))
+        if results.scaling:
+            save_scaling(results, path.with_name(f"{path.stem}-scaling.png"))
+    except ImportError as error:
+        print(f"There is no picture: {error}")
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
-    return number
+def _rates(plan: Plan, options: argparse.Namespace) -> dict[str, dict[str, float]]:
+    if plan.device == "gpu":
+        precisions = dict.fromkeys(CONTENDERS[name].precision for name in plan.contenders)
+        return gpu_rates(list(precisions), turns=plan.turns, seconds=plan.seconds)
+    threads = sorted(set(options.threads))
+    return {str(n): machine.rates(n, turns=plan.turns, seconds=plan.seconds) for n in threads}
 
 
-def _present(contenders: Iterable[Contender]) -> list[Contender]:
-    """Those that can run here; a line for each thing that others would need."""
+def _cases(plan: Plan, options: argparse.Namespace) -> list[Case]:
+    networks = [ALL_NETWORKS[name] for name in plan.networks]
+    threads = options.threads if plan.device == "cpu" else [max(options.threads)]
+    return [Case(network, network.batch, n) for network in networks for n in threads]
+
+
+def _present(contenders: Iterable[Contender], say: Callable[[str], Any] = print) -> list[Contender]:
+    """Those that can run here; `say` takes a line for each thing that others would need."""
     present: list[Contender] = []
     absent: dict[str, list[str]] = {}
     for contender in contenders:
@@ -110,42 +110,74 @@ def _present(contenders: Iterable[Contender]) -> list[Contender]:
         else:
             absent.setdefault(missing, []).append(contender.title)
     for missing, titles in absent.items():
-        print(f"Left out: {'; '.join(titles)}: {missing}")
+        say(f"Left out: {'; '.join(titles)}: {missing}")
     return present
 
 
 def _measure(
     cases: Sequence[Case],
     contenders: Sequence[Contender],
-    passes: Sequence[str],
+    plan: Plan,
     options: argparse.Namespace,
-) -> list[Record]:
-    """All cases one after the other, each with its table as soon as it is there."""
-    records: list[Record] = []
+    left_out: list[str] | None = None,
+) -> Iterator[list[Record]]:
+    """All cases one after the other, each with its table as soon as it is there.
+
+    On a GPU, a contender that does not compute what the others do is left out; all that is goes into `left_out`.
+    """
+    on_gpu, notes = plan.device == "gpu", [] if left_out is None else left_out
     with tqdm(cases, disable=None, unit="case") as progress:
+
+        def say(line: str) -> None:
+            progress.write(line)
+            head, _, tail = line.strip().partition("\n")
+            notes.append(f"{head} … {tail.splitlines()[-1]}" if tail else head)
+
         for case in progress:
-            progress.set_description(f"{case.network.name}, batch {case.batch}, threads {case.threads}")
-            found = compare(
-                contenders, case, passes=passes, turns=options.turns, seconds=options.seconds, say=progress.write
-            )
-            new = [Record.of(measurement) for measurement in found]
-            progress.write(f"\n{table(new)}")
-            records += new
-    return records
+            where = "GPU" if on_gpu else f"threads {case.threads}"
+            progress.set_description(f"{case.network.name}, batch {case.batch}, {where}")
+            for some in _at_once(contenders, case) if on_gpu else [contenders]:
+                if options.until is not None and time.monotonic() - options.started > options.until:
+                    precisions = " and ".join(dict.fromkeys(contender.precision for contender in some))
+                    say(f"{case.network.name} in {precisions} was not measured: {options.until:g} seconds were over")
+                    continue
+                found = compare(
+                    some,
+                    case,
+                    passes=plan.passes,
+                    turns=plan.turns,
+                    seconds=plan.seconds,
+                    say=say,
+                    limit=options.limit,
+                    together=on_gpu,
+                    strict=not on_gpu,
+                )
+                new = [Record.of(measurement) for measurement in found]
+                progress.write(f"\n{table(new)}")
+                yield new
 
 
-def _scaling(contenders: Sequence[Contender], options: argparse.Namespace) -> list[Record]:
+def _at_once(contenders: Sequence[Contender], case: Case) -> list[list[Contender]]:
+    """Everyone, or of a large network everyone of a precision."""
+    if case.network.depth <= ALL_AT_ONCE:
+        return [list(contenders)]
+    precisions = dict.fromkeys(contender.precision for contender in contenders)
+    return [[contender for contender in contenders if contender.precision == each] for each in precisions]
+
+
+def _scaling(contenders: Sequence[Contender], plan: Plan, options: argparse.Namespace) -> list[Record]:
     """Steps of one MLP and one CNN: all sizes of batch on all threads, and their own batch on fewer threads."""
     most = max(options.threads)
     fewer = [2**i for i in range(most.bit_length()) if 2**i < most]
-    networks = [NETWORKS[name] for name in SCALED_NETWORKS if name in options.networks]
+    networks = [NETWORKS[name] for name in SCALED_NETWORKS if name in plan.networks]
     cases = [
         Case(network, batch, threads)
         for network in networks
         for batch, threads in [*((b, most) for b in BATCHES), *((network.batch, n) for n in [*fewer, most])]
     ]
     chosen = [contender for contender in contenders if contender.name in SCALED_CONTENDERS]
-    return _measure(cases, chosen, ["step"], options)
+    steps = Plan(plan.device, plan.networks, ("step",), plan.contenders, plan.turns, plan.seconds)
+    return [record for new in _measure(cases, chosen, steps, options) for record in new]
 
 
 if __name__ == "__main__":

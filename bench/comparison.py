@@ -2,11 +2,12 @@
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
-from bench.agreement import check_outputs
+from bench.agreement import Outputs, check_outputs, outliers
 from bench.case import Case
 from bench.contenders import Contender
 from bench.workers import Worker, WorkerError
@@ -51,6 +52,8 @@ def compare(
     seconds: float,
     say: Callable[[str], Any] = print,
     limit: float = 900.0,
+    together: bool = False,
+    strict: bool = True,
 ) -> list[Measurement]:
     """Times all contenders that suit the network.
 
@@ -60,6 +63,9 @@ def compare(
     turns, seconds : how often each has its turn, and how long one is.
     say : takes a line for each contender that is left out, and why.
     limit : seconds after which a contender that does not answer is left out.
+    together : whether they are built at the same time, and those that compile have their first passes beside the
+        others'. Everyone is timed alone.
+    strict : whether outputs that differ end the comparison; if not, those that differ from most are left out.
 
     Returns
     -------
@@ -67,15 +73,18 @@ def compare(
 
     Raises
     ------
-    Mismatch : outputs differ. Nothing is timed then.
+    Mismatch : outputs differ, and the comparison is strict. Nothing is timed then.
     """
     found: list[Measurement] = []
     with _Field(case.network.name, say) as field:
-        for contender in contenders:
-            if contender.suits(case.network):
-                field.add(contender, case, limit)
-        checked = {c: answer for c in contenders if (answer := field.ask(c, Worker.check)) is not None}
-        check_outputs(case.network.name, {contender.title: outputs for contender, (outputs, _) in checked.items()})
+        field.fill([contender for contender in contenders if contender.suits(case.network)], case, limit, together)
+        checked = field.check(together)
+        for precision in dict.fromkeys(contender.precision for contender in checked):
+            alike = {c.title: outputs for c, (outputs, _) in checked.items() if c.precision == precision}
+            if strict:
+                check_outputs(case.network.name, alike, precision)
+            else:
+                field.leave_out(outliers(alike, precision))
         for name in passes:
             timed: dict[Contender, list[float]] = {}
             for contender, worker in list(field.workers.items()):
@@ -114,12 +123,35 @@ class _Field:
         for worker in self.workers.values():
             worker.close()
 
-    def add(self, contender: Contender, case: Case, limit: float) -> None:
-        """Starts its worker and waits until the network is built."""
-        try:
-            self.workers[contender] = Worker(contender.module, contender.options, case, limit=limit)
-        except WorkerError as error:
-            self._leave_out(contender, error)
+    def fill(self, contenders: Sequence[Contender], case: Case, limit: float, together: bool) -> None:
+        """Starts their workers and waits until the networks are built."""
+        for contender in contenders:
+            self.workers[contender] = Worker(contender.module, contender.options, case, limit=limit, wait=False)
+            if not together:
+                self.ask(contender, Worker.ready)
+        if together:
+            for contender in contenders:
+                self.ask(contender, Worker.ready)
+
+    def check(self, together: bool) -> dict[Contender, tuple[Outputs, int]]:
+        """Everyone's outputs, and the memory for them."""
+        everyone = list(self.workers)
+        slow = [contender for contender in everyone if together and contender.compiles]
+
+        def one_by_one(contenders: Sequence[Contender]) -> dict[Contender, tuple[Outputs, int] | None]:
+            return {contender: self.ask(contender, Worker.check) for contender in contenders}
+
+        with ThreadPoolExecutor(len(slow) + 1) as pool:
+            rest = [contender for contender in everyone if contender not in slow]
+            parts = list(pool.map(one_by_one, [rest, *([contender] for contender in slow)]))
+        answers = {contender: answer for part in parts for contender, answer in part.items()}
+        return {c: answer for c in everyone if (answer := answers[c]) is not None}
+
+    def leave_out(self, reasons: Mapping[str, str]) -> None:
+        """Ends the workers of those titles."""
+        for contender in [contender for contender in self.workers if contender.title in reasons]:
+            self.workers.pop(contender).close()
+            self._leave_out(contender, reasons[contender.title])
 
     def ask(self, contender: Contender, question: Callable[..., Result], *arguments: Any) -> Result | None:
         """What its worker answers; None if there is none, or no answer: then it is left out from now on."""
@@ -132,5 +164,5 @@ class _Field:
             self._leave_out(contender, error)
             return None
 
-    def _leave_out(self, contender: Contender, error: WorkerError) -> None:
-        self._say(f"{contender.title} is left out of {self._network}: {error}")
+    def _leave_out(self, contender: Contender, reason: object) -> None:
+        self._say(f"{contender.title} is left out of {self._network}: {reason}")

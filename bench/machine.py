@@ -1,8 +1,10 @@
 """What the figures depend on: processor, cores, versions, and how fast products and copies are at best."""
 
+import contextlib
 import os
 import platform
 import re
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
@@ -14,14 +16,17 @@ from bench.case import Case
 from bench.networks import Network
 from bench.passes import Passes
 from bench.workers import Worker
-from xpnet.backend import available_backends, open_backend
+from xpnet.backend import BackendUnavailableError, available_backends, open_backend, require_cudnn
 
 SIDE = 2048
 """Rows of the square matrices whose product is timed."""
 COPIED = 2**27
 """Bytes that are copied: more than any cache holds."""
 
-_PACKAGES = ("xpnet", "numpy", "numba", "torch", "jax", "scikit-learn", "cupy-cuda12x", "cupy-cuda13x")
+_PACKAGES = (
+    *("xpnet", "numpy", "numba", "torch", "jax", "scikit-learn", "cupy-cuda12x", "cupy-cuda13x"),
+    *("nvidia-cudnn-frontend", "nvidia-cudnn-cu12", "nvidia-cudnn-cu13", "triton"),
+)
 
 
 def cores() -> int:
@@ -40,6 +45,8 @@ def describe() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: version for name in _PACKAGES if (version := _version(name))},
         "gpus": open_backend("cupy").describe() if "cupy" in available_backends() else [],
+        "driver": _driver(),
+        "convolution": _convolution(),
         "load_before": round(os.getloadavg()[0], 2),
     }
 
@@ -48,6 +55,12 @@ def file_name(machine: dict[str, Any]) -> str:
     """A machine's name for files, such as `amd-epyc-2-cores`."""
     words = re.sub(r"\(.*?\)|@.*|[0-9]+-core|cpu|processor", " ", machine["processor"].lower())
     return "-".join([*re.findall(r"[a-z0-9]+", words), str(machine["cores"]), "cores"])
+
+
+def gpu_file_name(machine: dict[str, Any]) -> str:
+    """The first GPU's name for files, such as `nvidia-h200`."""
+    name = re.sub(r"^GPU 0: |, [0-9.]+ GiB$|\(.*?\)", "", machine["gpus"][0])
+    return "-".join(re.findall(r"[a-z0-9]+", name.lower()))
 
 
 def rates(threads: int, *, turns: int, seconds: float) -> dict[str, float]:
@@ -81,3 +94,21 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
+
+
+def _convolution() -> str:
+    """How xpnet computes convolutions of CuPy arrays here."""
+    try:
+        require_cudnn()
+    except BackendUnavailableError as error:
+        return f"generic, as cuDNN is not there ({error})"
+    return "cuDNN"
+
+
+def _driver() -> str | None:
+    """The version of NVIDIA's driver, where its tool is there."""
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        found = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+        return found.stdout.partition("\n")[0].strip() or None
+    return None

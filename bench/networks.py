@@ -88,6 +88,11 @@ class Network:
         return len(self.input_shape) == 3
 
     @property
+    def depth(self) -> int:
+        """The number of layers with weights."""
+        return sum(isinstance(layer, (Linear, Conv)) for layer, _, _ in walk(self.layers, self.input_shape))
+
+    @property
     def classes(self) -> int:
         """The number of outputs."""
         return math.prod(output_shape(self.layers, self.input_shape))
@@ -171,15 +176,15 @@ def resnet18(name: str = "resnet18", *, size: int = 64, batch: int = 16, classes
     return Network(name, (*layers, GlobalAvgPool(), Linear(512, classes)), (size, size, 3), batch)
 
 
-def resnet50() -> Network:
-    """ResNet-50 with a thousand classes on 64x64 images."""
+def resnet50(name: str = "resnet50", *, size: int = 64, batch: int = 16) -> Network:
+    """ResNet-50 with a thousand classes on square images."""
     layers: list[Layer] = _resnet_stem()
     inputs = 64
     for channels, blocks in ((64, 3), (128, 4), (256, 6), (512, 3)):
         for block in range(blocks):
             layers += [_bottleneck(inputs, channels, stride=2 if block == 0 and channels > 64 else 1), ReLU()]
             inputs = 4 * channels
-    return Network("resnet50", (*layers, GlobalAvgPool(), Linear(inputs, 1000)), (64, 64, 3), batch=16)
+    return Network(name, (*layers, GlobalAvgPool(), Linear(inputs, 1000)), (size, size, 3), batch)
 
 
 def _resnet_stem() -> list[Layer]:
@@ -229,3 +234,15 @@ NETWORKS = {
         resnet50(),
     )
 }
+
+GPU_NETWORKS = {
+    network.name: network
+    for network in (
+        NETWORKS["784-1024-1024-10"],
+        NETWORKS["simple_cnn"],
+        resnet50("resnet50-224", size=224, batch=64),
+        NETWORKS["vgg_small"],
+        NETWORKS["resnet18"],
+    )
+}
+"""Those for the GPU; the ones of which most is to be known come first, as the time there may be short."""

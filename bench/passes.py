@@ -27,6 +27,48 @@ def wall_clock(run: Run, calls: int) -> float:
     return time.perf_counter() - started
 
 
+def event_clock(
+    event: Callable[[], Any], synchronize: Callable[[], Any], milliseconds: Callable[[Any, Any], float]
+) -> Clock:
+    """Seconds between two events on a GPU.
+
+    The second is recorded when the device has nothing left to do, so work on any other stream counts too.
+
+    Parameters
+    ----------
+    event : makes an event.
+    synchronize : waits for the device.
+    milliseconds : the time between two events.
+    """
+
+    def clock(run: Run, calls: int) -> float:
+        start, stop = event(), event()
+        synchronize()
+        start.record()
+        for _ in range(calls):
+            run()
+        synchronize()
+        stop.record()
+        stop.synchronize()
+        return float(milliseconds(start, stop)) * 1e-3
+
+    return clock
+
+
+def waiting_clock(wait: Callable[[Any], Any]) -> Clock:
+    """Seconds until the last call's result is there; calls before it may still run when the next begins."""
+
+    def clock(run: Run, calls: int) -> float:
+        wait(run())
+        started = time.perf_counter()
+        for _ in range(calls):
+            result = run()
+        wait(result)
+        return time.perf_counter() - started
+
+    return clock
+
+
 def resident_memory() -> int:
     """The most bytes of memory that this process has held so far.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from bench.networks import NETWORKS
 from bench.passes import PASSES
 from bench.results import Record, Results, best_peer, groups, ours
-from bench.table import duration
+from bench.table import PRECISIONS, duration
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,24 +20,31 @@ if TYPE_CHECKING:
 BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#999999"
 PEERS = (VERMILION, "#009E73", "#E69F00", "#CC79A7", "#56B4E9", GREY)
 MARKERS = dict(zip(PASSES, "o^s", strict=True))
+STROKES = {"float32": "-", "tf32": "--"}
 
 
 def save_overview(results: Results, path: Path) -> None:
-    """Draws bars for each network and pass, and below them the roofline, for the most threads that were measured."""
-    most = max(record.threads for record in results.records)
-    records = [record for record in results.records if record.threads == most]
+    """Draws bars for each network, pass and precision, and below them the roofline, for the most threads measured."""
+    device = results.about.get("device", "cpu")
+    there = [record for record in results.records if record.device == device]
+    most = max(record.threads for record in there)
+    records = [record for record in there if record.threads == most]
     found = groups(records)
     networks = list(dict.fromkeys(record.network for record in records))
-    names = [name for name in PASSES if any(record.name == name for record in records)]
-    figure = _figure(4.6 * max(len(names), 2), 2.2 * len(networks) + 5.2)
-    bars, roofline = figure.subfigures(2, 1, height_ratios=(2.2 * len(networks), 5.2))
-    panels = bars.subplots(len(networks), len(names), squeeze=False)
+    measured = {(record.name, record.precision) for record in records}
+    columns = [(name, precision) for precision in PRECISIONS for name in PASSES if (name, precision) in measured]
+    longest = max(len(group) for group in found)
+    height = 2.2 * max(1.0, longest / 8)
+    figure = _figure(4.6 * max(len(columns), 2), height * len(networks) + 5.2)
+    bars, roofline = figure.subfigures(2, 1, height_ratios=(height * len(networks), 5.2))
+    panels = bars.subplots(len(networks), len(columns), squeeze=False)
     for panel in panels.flat:
         panel.set_axis_off()
     for group in found:
-        if group[0].device == "cpu":
-            draw_bars(panels[networks.index(group[0].network), names.index(group[0].name)], group)
-    draw_roofline(roofline.subplots(), found, results.rates[str(most)])
+        first = group[0]
+        draw_bars(panels[networks.index(first.network), columns.index((first.name, first.precision))], group)
+    rates = {"float32": results.rates[str(most)]} if device == "cpu" else results.rates
+    draw_roofline(roofline.subplots(), found, rates)
     figure.suptitle(title(results, most), fontsize=12)
     _save(figure, path)
 
@@ -62,6 +69,8 @@ def save_scaling(results: Results, path: Path) -> None:
 def title(results: Results, threads: int) -> str:
     """The machine and the day."""
     about = results.about
+    if about.get("device") == "gpu":
+        return f"{'; '.join(about['gpus'])}, {about['date']}"
     return f"{about['processor']}, {_threads(threads)}, float32, {about['date']}"
 
 
@@ -79,36 +88,49 @@ def draw_bars(axes: Axes, group: Sequence[Record]) -> None:
     axes.invert_yaxis()
     axes.set_xlim(0, 1.25 * max(record.seconds * (1 + record.spread) for record in group))
     axes.set_xticks([])
-    axes.set_title(f"{group[0].network}: {group[0].name}", loc="left", fontsize=9)
+    precision = f", {PRECISIONS[group[0].precision]}" if group[0].device == "gpu" else ""
+    axes.set_title(f"{group[0].network}: {group[0].name}{precision}", loc="left", fontsize=9)
     axes.spines[["top", "right", "bottom"]].set_visible(False)
 
 
-def draw_roofline(axes: Axes, found: Sequence[Sequence[Record]], rates: dict[str, float]) -> None:
-    """Draws what was reached against the machine's product rate and memory bandwidth, for xpnet and the best peer."""
-    peak, bandwidth = rates["operations"] / 1e9, rates["bytes"] / 1e9
+def draw_roofline(axes: Axes, found: Sequence[Sequence[Record]], rates: Mapping[str, dict[str, float]]) -> None:
+    """Draws what xpnet and the best peer reached against the product rate of each precision and the bandwidth."""
     points = [
         (record.operations / record.traffic, record.operations / record.seconds / 1e9, record, color)
         for group in found
-        if group[0].device == "cpu"
         for record, color in ((ours(group), BLUE), (best_peer(group), GREY))
         if record is not None
     ]
     intensities = [intensity for intensity, *_ in points]
-    x = np.geomspace(min(intensities) / 2, max(*intensities, peak / bandwidth) * 2, 200)
-    axes.plot(x, np.minimum(peak, bandwidth * x), color="black", linewidth=1)
+    lines = {precision: (rate["operations"] / 1e9, rate["bytes"] / 1e9) for precision, rate in rates.items()}
+    end = max([*intensities, *(peak / bandwidth for peak, bandwidth in lines.values())]) * 2
+    x = np.geomspace(min(intensities) / 2, end, 200)
+    for precision, (peak, bandwidth) in lines.items():
+        axes.plot(x, np.minimum(peak, bandwidth * x), STROKES[precision], color="black", linewidth=1)
     _logarithmic(axes)
     for intensity, speed, record, color in points:
-        axes.plot(intensity, speed, MARKERS[record.name], color=color, markersize=6)
+        fill = color if record.precision == "float32" else "white"
+        axes.plot(intensity, speed, MARKERS[record.name], color=color, markerfacecolor=fill, markersize=6)
     for network in dict.fromkeys(record.network for *_, record, _ in points):
         best = max((speed, intensity) for intensity, speed, record, _ in points if record.network == network)
         axes.annotate(network, best[::-1], (0, 8), textcoords="offset points", fontsize=8, ha="center")
     for name in dict.fromkeys(record.name for *_, record, _ in points):
         axes.plot([], [], MARKERS[name], color="black", label=name)
+    if len(lines) > 1:
+        for precision in lines:
+            fill = "black" if precision == "float32" else "white"
+            look = f"{STROKES[precision]}s"
+            axes.plot([], [], look, color="black", markerfacecolor=fill, linewidth=1, label=PRECISIONS[precision])
     for color, label in ((BLUE, "xpnet"), (GREY, "best peer")):
         axes.plot([], [], color=color, linewidth=6, label=label)
     axes.legend(fontsize=8, frameon=False)
+    measured = [
+        f"{peak:.0f} GFLOP/s in products of matrices{f' in {PRECISIONS[each]}' if len(lines) > 1 else ''} "
+        f"and {bandwidth:.0f} GB/s in copies"
+        for each, (peak, bandwidth) in lines.items()
+    ]
     axes.set_title(
-        f"Roofline: {peak:.0f} GFLOP/s in products of matrices and {bandwidth:.0f} GB/s in copies, both measured.\n"
+        f"Roofline: {', '.join(measured) or 'rates unknown'}, measured.\n"
         "Operations are those of a convolution's definition; Winograd's algorithm needs fewer.",
         loc="left",
         fontsize=9,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.results import Record, Results, best_peer, groups, ours
-from bench.table import duration
+from bench.table import PRECISIONS, duration
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
@@ -18,6 +18,8 @@ LIBRARIES = {
     "scikit-learn": "scikit-learn",
     "cupy-cuda12x": "CuPy",
     "cupy-cuda13x": "CuPy",
+    "nvidia-cudnn-cu12": "cuDNN",
+    "nvidia-cudnn-cu13": "cuDNN",
 }
 
 
@@ -29,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--results", type=Path, default=ROOT / "bench" / "results")
     options = parser.parse_args(arguments)
     before = options.readme.read_text(encoding="utf-8")
-    after = replaced(before, text([Results.load(path) for path in sorted(options.results.glob("*-cores.json"))]))
+    after = replaced(before, text([Results.load(path) for path in sorted(options.results.glob("*.json"))]))
     if options.check and before != after:
         raise SystemExit(f"{options.readme}: its benchmark tables are out of date; python -m bench.readme renews them")
     if before != after:
@@ -51,35 +53,43 @@ def replaced(page: str, tables: str) -> str:
 
 
 def text(found: Sequence[Results]) -> str:
-    """A heading and a table for each machine and device."""
+    """A heading and a table for each machine, device and precision."""
     if not found:
         return "No machine has been measured yet: `python -m bench`."
     parts = []
     for results in found:
-        for device in ("cpu", "gpu"):
-            rows = [g for g in groups(results.records) if g[0].device == device and g[0].name in PASSES and ours(g)]
+        for device, precision in (("cpu", "float32"), ("gpu", "float32"), ("gpu", "tf32")):
+            rows = [
+                group
+                for group in groups(results.records)
+                if (group[0].device, group[0].precision) == (device, precision)
+                and group[0].name in PASSES
+                and ours(group)
+            ]
             if rows:
-                parts.append(f"{_heading(results, device)}\n\n{_table(rows)}")
+                parts.append(f"{_heading(results, device, precision)}\n\n{_table(rows)}")
     return "\n\n".join(parts)
 
 
-def _heading(results: Results, device: str) -> str:
+def _heading(results: Results, device: str, precision: str) -> str:
     about = results.about
     where = f"{about['processor']}, {about['cores']} cores" if device == "cpu" else "; ".join(about["gpus"])
     found = about["versions"]
     versions = [
         f"{title} {found[name]}"
         for name, title in LIBRARIES.items()
-        if name in found and (title != "CuPy" or device == "gpu")
+        if name in found and (title not in ("CuPy", "cuDNN") or device == "gpu")
     ]
-    return f"{where}, {about['date']}: {', '.join(versions)}."
+    products = f"products in {PRECISIONS[precision]}: " if device == "gpu" else ""
+    return f"{where}, {about['date']}: {products}{', '.join(versions)}."
 
 
 def _table(rows: Sequence[Sequence[Record]]) -> str:
     """Times by xpnet's; a dash where a contender cannot run a network."""
     first = ours(rows[0])
     titles = dict.fromkeys(record.title for row in rows for record in row if first and record.title != first.title)
-    header = ["network", "threads", "pass", "xpnet", "best other", *titles]
+    threads = ["threads"] if rows[0][0].device == "cpu" else []
+    header = ["network", *threads, "pass", "xpnet", "best other", *titles]
     lines = [header, ["---"] * len(header), *(_cells(row, list(titles)) for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -89,7 +99,8 @@ def _cells(row: Sequence[Record], titles: Sequence[str]) -> list[str]:
     assert reference is not None
     ratios = {record.title: f"{record.seconds / reference.seconds:.2f}" for record in row}
     best = f"**{ratios[peer.title]}**" if peer else "-"
-    what = [f"{reference.network}, batch {reference.batch}", str(reference.threads), PASSES[reference.name]]
+    threads = [str(reference.threads)] if reference.device == "cpu" else []
+    what = [f"{reference.network}, batch {reference.batch}", *threads, PASSES[reference.name]]
     return [*what, duration(reference.seconds), best, *(ratios.get(title, "-") for title in titles)]
 
 

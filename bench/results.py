@@ -28,6 +28,7 @@ class Record:
     traffic: int
     idle_memory: int
     peak_memory: int
+    precision: str = "float32"
 
     @classmethod
     def of(cls, found: Measurement) -> Self:
@@ -48,6 +49,7 @@ class Record:
             traffic=traffic(case.network, case.batch, found.name),
             idle_memory=found.idle_memory,
             peak_memory=found.peak_memory,
+            precision=contender.precision,
         )
 
 
@@ -58,7 +60,7 @@ class Results:
     Parameters
     ----------
     about : machine, date and settings.
-    rates : by number of threads, the machine's operations and bytes a second.
+    rates : the machine's operations and bytes a second, by number of threads; of a GPU by precision.
     records, scaling : the figures, and those for other batches and numbers of threads.
     """
 
@@ -70,7 +72,9 @@ class Results:
     def save(self, path: Path) -> None:
         """Writes everything as JSON."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        new = path.with_name(f"{path.name}.new")  # so that a run that is ended meanwhile leaves a whole file
+        new.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        new.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -82,10 +86,10 @@ class Results:
 
 
 def groups(records: Iterable[Record]) -> list[list[Record]]:
-    """Records that may be compared: of one network, batch, number of threads, pass and device."""
+    """Records that may be compared: of one network, batch, number of threads, pass, device and precision."""
     found: dict[tuple[Any, ...], list[Record]] = {}
     for record in records:
-        key = (record.network, record.batch, record.threads, record.name, record.device)
+        key = (record.network, record.batch, record.threads, record.name, record.device, record.precision)
         found.setdefault(key, []).append(record)
     return list(found.values())
 

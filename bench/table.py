@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from bench.results import Record, best_peer, groups, ours
 
+PRECISIONS = {"float32": "float32", "tf32": "TF32"}
+
 
 def duration(seconds: float) -> str:
     """Three digits, in the unit that suits."""
@@ -23,8 +25,8 @@ def table(records: Sequence[Record]) -> str:
 def _lines(group: Sequence[Record]) -> list[str]:
     first, reference, peer = group[0], ours(group), best_peer(group)
     threads = f"{first.threads} thread{'s' * (first.threads > 1)}"
-    on = "" if first.device == "cpu" else ", on the GPU"
-    heading = f"{first.network}, batch {first.batch}, {threads}{on}: {first.name}"
+    where = threads if first.device == "cpu" else PRECISIONS[first.precision]
+    heading = f"{first.network}, batch {first.batch}, {where}: {first.name}"
     lines = [f"{heading:<48}{'median':>10}{'spread':>8}{'/ xpnet':>9}{'best peer /':>13}{'memory':>10}"]
     for record in group:
         by_ours = f"{record.seconds / reference.seconds:.2f}" if reference else ""

@@ -36,13 +36,16 @@ class Worker:
     module, options : where its `build(case, **options)` is.
     case : the case; the process gets its number of threads, and as many processors.
     limit : seconds that one answer may take.
+    wait : whether to wait until the network is built; if not, `ready` does, before anything is asked.
 
     Raises
     ------
     WorkerError : from here and from every method, when no answer comes. The process is gone then.
     """
 
-    def __init__(self, module: str, options: Mapping[str, Any], case: Case, *, limit: float = 900.0) -> None:
+    def __init__(
+        self, module: str, options: Mapping[str, Any], case: Case, *, limit: float = 900.0, wait: bool = True
+    ) -> None:
         self._limit = limit
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
@@ -50,8 +53,16 @@ class Worker:
         with _surroundings(case.threads):
             self._process.start()
         theirs.close()
+        self.passes: tuple[str, ...] = ()
+        """What it can do."""
+        self.idle_memory = 0
+        """The bytes held by the process with its library loaded and the network built."""
+        if wait:
+            self.ready()
+
+    def ready(self) -> None:
+        """Waits until the network is built."""
         self.passes, self.idle_memory = self._answer()
-        """What it can do, and the bytes held by the process with its library loaded and the network built."""
 
     def check(self) -> tuple[Outputs, int]:
         """The outputs to be compared, before anything else has run, and the most bytes held since."""

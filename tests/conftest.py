@@ -1,17 +1,28 @@
 """What all tests share: one body runs over every backend that is present."""
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pytest
 
 import xpnet
-from xpnet.backend import Backend, available_backends, compiled_loops, get_backend, known_backends, use_backend
+from xpnet.backend import (
+    Backend,
+    BackendUnavailableError,
+    available_backends,
+    compiled_loops,
+    get_backend,
+    known_backends,
+    use_backend,
+)
 
-matplotlib.use("Agg")
+with contextlib.suppress(ImportError):  # a GPU machine may be without
+    import matplotlib
+
+    matplotlib.use("Agg")
 
 CHOSEN = os.environ.get("XPNET_BACKENDS")
 """Names of backends to test on, all of which must be present; by default all that are, with these two among them."""
@@ -27,14 +38,32 @@ def pytest_configure(config: pytest.Config) -> None:
         )
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Marks what runs over the backends, so that `-m backend` leaves out what would not differ on another."""
+    if {"backend", "backend64"} & set(getattr(item, "fixturenames", ())):
+        item.add_marker(pytest.mark.backend)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """With XPNET_NO_SKIPS=1, as in CI, a test that is skipped has failed: an oracle was missing."""
+    """With XPNET_NO_SKIPS=1, as in CI, a test that is skipped has failed: an oracle was missing.
+
+    Where backends were chosen, a test that meets array_api_strict beside them is skipped if that is not there.
+    """
     report = yield
+    if call.excinfo is not None and CHOSEN and _without_strict(call.excinfo.value):
+        report.outcome = "skipped"
+        report.longrepr = (str(item.path), 0, "Skipped: there is no array_api_strict")
     if os.environ.get("XPNET_NO_SKIPS") == "1" and report.skipped:
         report.outcome = "failed"
         report.longrepr = f"skipped, which XPNET_NO_SKIPS=1 forbids: {report.longrepr}"
     return report
+
+
+def _without_strict(error: BaseException) -> bool:
+    if isinstance(error, ModuleNotFoundError):
+        return error.name == "array_api_strict"
+    return isinstance(error, BackendUnavailableError) and "'array_api_strict' needs" in str(error)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,5 +1,6 @@
 """JAX: pure functions under `jit`, channels last."""
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
@@ -9,7 +10,7 @@ from jax import lax
 
 from bench.case import LEARNING_RATE, Case
 from bench.networks import BatchNorm, Conv, Flatten, GlobalAvgPool, Layer, Linear, MaxPool, ReLU, Residual
-from bench.passes import Passes, Run
+from bench.passes import Passes, Run, waiting_clock
 
 Arrays: TypeAlias = list[dict[str, Any]]
 
@@ -17,8 +18,16 @@ MOMENTUM, EPS = 0.1, 1e-5
 BETA1, BETA2, ADAM_EPS = 0.9, 0.999, 1e-8
 
 
-def build(case: Case) -> Passes:
-    """The network as functions of parameters and running statistics; a call returns when its results are there."""
+def build(case: Case, *, device: str = "cpu", precision: str = "float32") -> Passes:
+    """The network as functions of parameters and running statistics.
+
+    On the CPU a call returns when its results are there; on a GPU the clock waits for the last one's.
+    """
+    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # the GPU has others to hold beside it
+    jax.config.update("jax_platforms", "cuda" if device == "gpu" else device)
+    if device == "gpu":
+        jax.config.update("jax_default_matmul_precision", "tensorfloat32" if precision == "tf32" else "highest")
+    wait = jax.block_until_ready if device == "cpu" else (lambda results: results)
     x, t = (jnp.asarray(array) for array in case.data())
     layers = case.network.layers
     parameters = [{k: jnp.asarray(v) for k, v in a.items() if "running" not in k} for a in case.weights()]
@@ -53,19 +62,26 @@ def build(case: Case) -> Passes:
     updated = jax.jit(update, donate_argnums=0)
 
     def forward() -> Any:
-        return logits(state[0], state[1], x).block_until_ready()
+        return wait(logits(state[0], state[1], x))
 
     def backward() -> Any:
-        (value, _), _ = jax.block_until_ready(gradients(state[0], state[1], x, t))
+        (value, _), _ = wait(gradients(state[0], state[1], x, t))
         return value
 
     def step() -> Any:
         nonlocal state
-        value, state = jax.block_until_ready(updated(state, x, t))
+        value, state = wait(updated(state, x, t))
         return value
 
     run: dict[str, Run] = {"forward": forward, "backward": backward, "step": step}
-    return Passes(run)
+    if device == "cpu":
+        return Passes(run)
+    return Passes(run, clock=waiting_clock(jax.block_until_ready), memory=_memory)
+
+
+def _memory() -> int:
+    """The most bytes held on the GPU."""
+    return int((jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0))
 
 
 def _apply(

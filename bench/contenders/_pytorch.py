@@ -1,4 +1,4 @@
-"""PyTorch: eager in both memory formats, compiled, and on CUDA."""
+"""PyTorch: eager in both memory formats, compiled, and on CUDA also as one graph."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -7,16 +7,31 @@ import torch
 from torch import nn
 
 from bench.case import LEARNING_RATE, Case, Floats, channels_first
+from bench.contenders._pytorch_graph import cuda_graph, recorded
 from bench.networks import BatchNorm, Conv, Flatten, GlobalAvgPool, Layer, Linear, MaxPool, ReLU, Residual
-from bench.passes import Clock, Passes, Run, resident_memory, wall_clock
+from bench.passes import Passes, Run, event_clock, resident_memory, wall_clock
 
 Drawn = Iterator[dict[str, Floats]]
 
 
-def build(case: Case, *, channels_last: bool = False, compiler: str | None = None, device: str = "cpu") -> Passes:
-    """The network in PyTorch's modules, with its fused Adam; `compiler` names a backend of `torch.compile`."""
+def build(
+    case: Case,
+    *,
+    channels_last: bool = False,
+    compiler: str | None = None,
+    device: str = "cpu",
+    precision: str = "float32",
+    optimizer: str = "fused",
+    graph: bool = False,
+) -> Passes:
+    """The network in PyTorch's modules, with its Adam.
+
+    `optimizer` is "fused" or "foreach", `compiler` names a backend of `torch.compile`, and with `graph` inference and
+    a whole step are recorded as one CUDA graph each, into whose own arrays each batch is copied.
+    """
     torch.set_num_threads(case.threads)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    torch.backends.cudnn.benchmark = device == "cuda"
     images, labels = (torch.from_numpy(array).to(device) for array in case.data())
     model = _sequential(case.network.layers, iter(case.weights())).to(device)
     if case.network.on_images:
@@ -25,28 +40,38 @@ def build(case: Case, *, channels_last: bool = False, compiler: str | None = Non
         images = images.permute(0, 3, 1, 2).contiguous(memory_format=layout)
     network = torch.compile(model, backend=compiler) if compiler else model
     loss_function = nn.CrossEntropyLoss()
-    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
+    adam = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, capturable=graph, **{optimizer: True})
 
-    def forward() -> Any:
+    def infer(images: Any) -> Any:
         if model.training:
             model.eval()
         with torch.inference_mode():
             return network(images)
 
-    def backward() -> Any:
+    def train(images: Any, labels: Any) -> Any:
         if not model.training:
             model.train()
-        optimizer.zero_grad()
+        adam.zero_grad()
         loss = loss_function(network(images), labels)
         loss.backward()
         return loss.detach()
 
-    def step() -> Any:
-        loss = backward()
-        optimizer.step()
+    def step(images: Any, labels: Any) -> Any:
+        loss = train(images, labels)
+        adam.step()
         return loss
 
-    run: dict[str, Run] = {"forward": forward, "backward": backward, "step": step}
+    run: dict[str, Run] = {
+        "forward": lambda: infer(images),
+        "backward": lambda: train(images, labels),
+        "step": lambda: step(images, labels),
+    }
+    if graph:
+        replays = {
+            "forward": recorded(infer, (images,), model, adam, cuda_graph),
+            "step": recorded(step, (images, labels), model, adam, cuda_graph),
+        }
+        run = {"forward": lambda: replays["forward"](images), "step": lambda: replays["step"](images, labels)}
     if device == "cuda":
         return Passes(run, _to_host, _events(), torch.cuda.max_memory_reserved)
     return Passes(run, _to_host, wall_clock, resident_memory)
@@ -56,19 +81,11 @@ def _to_host(x: Any) -> Any:
     return x.cpu().numpy()
 
 
-def _events() -> Clock:
-    """Seconds on the GPU, between two events."""
-
-    def clock(run: Run, calls: int) -> float:
-        start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
-        for _ in range(calls):
-            run()
-        stop.record()
-        stop.synchronize()
-        return float(start.elapsed_time(stop)) * 1e-3
-
-    return clock
+def _events() -> Any:
+    cuda = torch.cuda
+    return event_clock(
+        lambda: cuda.Event(enable_timing=True), cuda.synchronize, lambda start, stop: start.elapsed_time(stop)
+    )
 
 
 class _Residual(nn.Module):  # type: ignore[misc]

@@ -6,22 +6,25 @@ from typing import Any
 import xpnet
 from bench.case import LEARNING_RATE, Case, arrays_of
 from bench.networks import BatchNorm, Conv, Flatten, GlobalAvgPool, Layer, Linear, MaxPool, ReLU, Residual
-from bench.passes import Clock, Passes, Run, resident_memory, wall_clock
+from bench.passes import Clock, Passes, Run, event_clock, resident_memory, wall_clock
 from xpnet import layers as L
 from xpnet.backend import compiled_loops, to_host
 from xpnet.losses import softmax_cross_entropy
 from xpnet.training import train_step
 
 
-def build(case: Case, *, backend: str, loops: bool = True, captured: bool = False) -> Passes:
-    """The network in xpnet's layers; with `captured` only the step, as one launch."""
+def build(
+    case: Case, *, backend: str, loops: bool = True, captured: bool = False, precision: str = "float32"
+) -> Passes:
+    """The network in xpnet's layers; with `captured` only inference and the step, each as one launch."""
     if backend == "numpy":
         compiled_loops(loops)
     elif backend == "torch":
         import torch
 
         torch.set_num_threads(case.threads)
-    chosen = xpnet.set_backend(backend)
+    products: dict[str, Any] = {} if precision == "float32" else {"matmul": precision}
+    chosen = xpnet.set_backend(backend, **products)
     x, t = (chosen.asarray(array) for array in case.data())
     model = sequential(case.network.layers)
     for tensor, values in zip(model.tensors().values(), arrays_of(case.weights()), strict=True):
@@ -41,12 +44,32 @@ def build(case: Case, *, backend: str, loops: bool = True, captured: bool = Fals
         return train_step(model, x, t, loss=softmax_cross_entropy, optimizer=optimizer)[0]
 
     run: dict[str, Run] = {"forward": lambda: model(x), "backward": backward, "step": lambda: step(x, t)}
+    clock = _events() if backend == "cupy" else wall_clock
     if captured:
-        replay = vars(xpnet)["capture"](step)
-        run = {"step": lambda: replay(x, t)}
+        capture = vars(xpnet)["capture"]
+        infer, train = capture(lambda x: model(x)), capture(step)
+        for _ in range(3):
+            infer(x)  # the third call is recorded; so is the third step, when outputs are compared
+        run = {"forward": lambda: infer(x), "step": lambda: train(x, t)}
+        clock = _only_replays(clock, {"forward": infer, "step": train}, run)
     if backend == "cupy":
-        return Passes(run, to_host, _events(), lambda: chosen.memory()["reserved"])
-    return Passes(run, to_host, wall_clock, resident_memory)
+        return Passes(run, to_host, clock, lambda: chosen.memory()["reserved"])
+    return Passes(run, to_host, clock, resident_memory)
+
+
+def _only_replays(clock: Clock, captured: dict[str, Any], run: dict[str, Run]) -> Clock:
+    """The clock, which refuses to time a step that runs eagerly under the name of a captured one."""
+    recorded = {body: captured[name] for name, body in run.items()}
+
+    def checked(body: Run, calls: int) -> float:
+        before = recorded[body].replays
+        seconds = clock(body, calls)
+        replayed = recorded[body].replays - before
+        if replayed < calls:
+            raise RuntimeError(f"xpnet.capture replayed only {replayed} of {calls} calls; the others ran eagerly")
+        return seconds
+
+    return checked
 
 
 def sequential(layers: Sequence[Layer]) -> L.Sequential:
@@ -76,16 +99,7 @@ def _layer(layer: Layer) -> L.Layer:
 
 
 def _events() -> Clock:
-    """Seconds on the GPU, between two events."""
     import cupy
 
-    def clock(run: Run, calls: int) -> float:
-        start, stop = cupy.cuda.Event(), cupy.cuda.Event()
-        start.record()
-        for _ in range(calls):
-            run()
-        stop.record()
-        stop.synchronize()
-        return float(cupy.cuda.get_elapsed_time(start, stop)) * 1e-3
-
-    return clock
+    cuda = cupy.cuda
+    return event_clock(cuda.Event, cuda.runtime.deviceSynchronize, cuda.get_elapsed_time)

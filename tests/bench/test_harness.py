@@ -131,5 +131,46 @@ def test_all_processors_are_given_in_an_order_of_cores():
     assert sorted(processors([0, 1, 2])) == [0, 1, 2]
 
 
+def test_workers_that_start_together_are_timed_in_turns_as_others_are():
+    slow = Contender("slow", "slow", "fake_contenders", compiles=True)
+    found = compared(fake("one"), slow, fake("two"), together=True)
+    assert [(m.name, m.contender.name) for m in found] == [
+        (name, who) for name in ("forward", "step") for who in ("one", "slow", "two")
+    ]
+    assert all(len(measurement.turns) == 3 for measurement in found)
+
+
+@pytest.mark.parametrize("fails", ["build", "timing"])
+def test_of_workers_that_start_together_one_may_fail(fails):
+    said = []
+    found = compared(fake("one"), fake("two", fails=fails), fake("three"), said=said, together=True)
+    assert {m.contender.name for m in found} == {"one", "three"}
+    assert [line.partition(":")[0] for line in said] == ["two is left out of 784-40-20-10"]
+
+
+def test_without_strictness_those_that_differ_from_most_are_left_out():
+    said = []
+    contenders = [fake("wrong", slope=0.4), fake("one"), fake("two", slope=0.501)]
+    found = compared(*contenders, said=said, together=True, strict=False)
+    assert {m.contender.name for m in found} == {"one", "two"}
+    assert said == [
+        "wrong is left out of 784-40-20-10: compared with one, the change of the loss by a step differs by 0.2, "
+        "allowed is 0.02"
+    ]
+
+
+def test_each_precision_is_compared_with_itself():
+    half = {"precision": "tf32"}
+    contenders = [
+        fake("one"),
+        Contender("rough", "rough", "fake_contenders", {"logit": 1.01, "slope": 0.45}, **half),
+        Contender("rougher", "rougher", "fake_contenders", {"logit": 1.02}, **half),
+    ]
+    assert {m.contender.name for m in compared(*contenders)} == {"one", "rough", "rougher"}
+    coarse = Contender("coarse", "coarse", "fake_contenders", {"logit": 1.2}, **half)
+    with pytest.raises(Mismatch, match="coarse and rough do not compute the same: the forward pass differs by"):
+        compared(*contenders, coarse)
+
+
 def test_the_fakes_are_no_part_of_this_process():
     assert "fake_contenders" not in sys.modules

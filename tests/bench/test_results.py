@@ -110,7 +110,7 @@ def test_the_readme_has_a_table_for_each_device_of_each_machine():
         "| net, batch 8 | 2 | inference | 1.00 ms | **0.50** | - | 0.50 | - |",
     ]
     assert gpu_heading.startswith("GPU 0: H, 2026-01-02")
-    assert gpu.splitlines()[-1] == "| net, batch 8 | 2 | training step | 100 µs | **2.00** | 2.00 |"
+    assert gpu.splitlines()[-1] == "| net, batch 8 | training step | 100 µs | **2.00** | 2.00 |"
 
 
 def test_a_readme_without_results_says_so():

@@ -1,6 +1,7 @@
 """Compares every @elementwise body of xpnet, as cupy.fuse writes it, with the plain body; prints JSON.
 
-Run by test_dryrun.py. For each body: the largest relative difference of what it changes and returns.
+Run by test_dryrun.py. For each body: the largest relative difference of what it changes and returns. Imported by
+tests/gpu, which compares the same on a GPU.
 """
 
 import importlib
@@ -8,8 +9,6 @@ import inspect
 import json
 import pkgutil
 
-import fuse_on_cpu
-import cupy
 import numpy as np
 
 import xpnet
@@ -122,17 +121,33 @@ def bodies():
                 yield module.__name__, name, value
 
 
-def difference(body, arguments, guard):
+def cases():
+    """Each body with arguments, and with a guard that is true and one that is false where it has one."""
+    for module, name, body in bodies():
+        make = RULES[module.rpartition(".")[2]] if name == "_rule" else ARGUMENTS[name]
+        arguments = make()
+        for guard in (True, False) if body.guarded else (None,):
+            if guard is False:  # what the guard is for: gradients that are not finite
+                arguments = [
+                    np.full_like(a, np.nan) if is_float(a) and i >= body.updates else a for i, a in enumerate(arguments)
+                ]
+            yield f"{module}.{name}, guard {guard}", body, arguments, guard
+
+
+def difference(body, arguments, guard, *, plain, fused, place=np.asarray, fetch=np.asarray):
+    """Between two backends; `place` makes their arrays, `fetch` brings them back."""
     plain_arguments, fused_arguments = (
-        [np.copy(a) if isinstance(a, np.ndarray) else a for a in arguments] for _ in "ab"
+        [place(np.copy(a)) if isinstance(a, np.ndarray) else a for a in arguments] for _ in "ab"
     )
-    options = {} if guard is None else {"guard": np.asarray(guard)}
-    plain = Backend("numpy", np).compile(body.__wrapped__, body.updates, body.guarded)(*plain_arguments, **options)
-    fused = open_backend("cupy").compile(body.__wrapped__, body.updates, body.guarded)(*fused_arguments, **options)
-    expected = plain_arguments[: body.updates] + as_list(plain)
-    got = fused_arguments[: body.updates] + as_list(fused)
+    options = {} if guard is None else {"guard": place(np.asarray(guard))}
+    results = [
+        given[: body.updates]
+        + as_list(backend.compile(body.__wrapped__, body.updates, body.guarded)(*given, **options))
+        for backend, given in ((plain, plain_arguments), (fused, fused_arguments))
+    ]
+    expected, got = ([np.asarray(fetch(array)) for array in arrays] for arrays in results)
     assert len(expected) == len(got), (body, len(expected), len(got))
-    assert all(np.asarray(e).dtype == g.dtype for e, g in zip(expected, got)), body
+    assert all(e.dtype == g.dtype for e, g in zip(expected, got)), body
     return max(float(np.max(np.abs(e - 1.0 * g)) / (np.max(np.abs(e)) + 1e-30)) for e, g in zip(expected, got))
 
 
@@ -144,22 +159,10 @@ def as_list(result):
     return list(result) if isinstance(result, tuple) else [] if result is None else [result]
 
 
-cupy.fuse = fuse_on_cpu.fuse
-
-
-def main():
-    found = {}
-    for module, name, body in bodies():
-        make = RULES[module.rpartition(".")[2]] if name == "_rule" else ARGUMENTS[name]
-        arguments = make()
-        for guard in (True, False) if body.guarded else (None,):
-            if guard is False:  # what the guard is for: gradients that are not finite
-                arguments = [
-                    np.full_like(a, np.nan) if is_float(a) and i >= body.updates else a for i, a in enumerate(arguments)
-                ]
-            found[f"{module}.{name}, guard {guard}"] = difference(body, arguments, guard)
-    print(json.dumps(found))
-
-
 if __name__ == "__main__":
-    main()
+    import fuse_on_cpu
+    import cupy
+
+    cupy.fuse = fuse_on_cpu.fuse
+    backends = {"plain": Backend("numpy", np), "fused": open_backend("cupy")}
+    print(json.dumps({name: difference(*case, **backends) for name, *case in cases()}))

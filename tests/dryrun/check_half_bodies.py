@@ -6,11 +6,16 @@ mixed precision. Also the loss scale's body, in each of its cases.
 
 import json
 
-from check_fused_bodies import ARGUMENTS, bodies, difference, is_float, scalar
+import fuse_on_cpu
+import cupy
 import numpy as np
+from check_fused_bodies import ARGUMENTS, bodies, difference, is_float, scalar
 
+from xpnet.backend import Backend, open_backend
 from xpnet.optimizers import _loss_scale
 
+cupy.fuse = fuse_on_cpu.fuse
+backends = {"plain": Backend("numpy", np), "fused": open_backend("cupy")}
 found = {}
 for module, name, body in bodies():
     if body.guarded or name == "_rule":
@@ -19,7 +24,7 @@ for module, name, body in bodies():
     shape = np.shape(arguments[0])
     if is_float(arguments[0]) and shape:
         arguments = [a.astype(np.float16) if is_float(a) and a.shape == shape else a for a in arguments]
-        found[f"{module}.{name}"] = difference(body, arguments, None)
+        found[f"{module}.{name}"] = difference(body, arguments, None, **backends)
 
 cases = {}
 for scale in (1.0, 2.0, 2.0**24):
@@ -31,6 +36,6 @@ for scale in (1.0, 2.0, 2.0**24):
                     *(scalar(True, bool), scalar(healthy, bool), scalar(squares), scalar(loss)),
                 )
                 cases[f"{scale}, {count}, {healthy}, {squares}, {loss}"] = difference(
-                    _loss_scale._adapt, arguments, None
+                    _loss_scale._adapt, arguments, None, **backends
                 )
 print(json.dumps({"bodies": found, "cases": cases}))

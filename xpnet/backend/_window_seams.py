@@ -13,6 +13,7 @@ class WindowSeams(HalfSeams):
     """What a backend does with the windows of (n, *size, channels); each of the n examples stands for itself."""
 
     name: str
+
     @property
     @abstractmethod
     def products_in_tf32(self) -> bool:
