@@ -66,9 +66,9 @@ class WindowKernels(WinogradSeams):
             return
         sizes = [axis for field in _GEOMETRY for axis in getattr(windows, field)]
         parameters = {"axes": len(windows.size), **number_types(out, *inputs)}
-        self.kernel(_window_kernel, name, **parameters)(*inputs, *sizes, channels, out, size=out.size)
+        self._kernel(_window_kernel, name, **parameters)(*inputs, *sizes, channels, out, size=out.size)
 
-    def kernel(self, make: Any, name: str, **parameters: Any) -> Any:
+    def _kernel(self, make: Any, name: str, **parameters: Any) -> Any:
         """The compiled kernel of the text that `make(name, **parameters)` returns, kept."""
         key = (name, *parameters.values())
         found = self._kernels.get(key)
@@ -89,6 +89,11 @@ def number_types(*arrays: Any) -> dict[str, str]:
     """The C types of sums and of indices for these arrays."""
     large = any(array.size >= _LARGE for array in arrays)
     return {"sums": "double" if arrays[0].dtype == "float64" else "float", "index": "ptrdiff_t" if large else "int"}
+
+
+def typedefs(sums: str, index: str) -> str:
+    """A is the type of sums, I that of indices; T is CuPy's name for that of the arrays."""
+    return f"typedef {sums} A;\ntypedef {index} I;\n"
 
 
 def parted(number: str, *parts: tuple[str, str]) -> str:
@@ -119,8 +124,7 @@ def _window_kernel(name: str, axes: int, sums: str, index: str) -> tuple[tuple[s
     }
     arguments = [f"raw T {each}" for each in inputs.get(name, ["x"])] + extra
     arguments += [f"int32 {field}{a}" for field in _GEOMETRY for a in range(axes)] + ["int32 channels"]
-    types = f"typedef {sums} A;\ntypedef {index} I;\n"
-    return (", ".join(arguments), "raw T out"), texts[name](axes), types
+    return (", ".join(arguments), "raw T out"), texts[name](axes), typedefs(sums, index)
 
 
 # Window o of an axis holds the elements  p = o · stride + t · dilation - before;  what lies outside is padding.

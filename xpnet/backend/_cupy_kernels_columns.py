@@ -7,7 +7,7 @@ then a thread for each channel joins the pieces, in order. Sums are in float32 a
 from typing import Any
 
 from xpnet._typing import Array
-from xpnet.backend._cupy_kernels import number_types
+from xpnet.backend._cupy_kernels import number_types, typedefs
 from xpnet.backend._cupy_kernels_rows import RowKernels
 
 _THREADS = 2**16
@@ -45,17 +45,17 @@ class ColumnKernels(RowKernels):
         return partial, sizes
 
     def _columns(self, name: str, x: Array) -> Any:
-        return self.kernel(_column_kernel, name, **number_types(x))
+        return self._kernel(_column_kernel, name, **number_types(x))
 
 
 def _column_kernel(name: str, sums: str, index: str) -> tuple[tuple[str, str], str, str]:
-    """Arguments, operation and preamble; `A` is the type of sums, and of what is kept of a piece; `W` that of weights
-    and statistics, which are float32 beside an x of float16."""
+    """Arguments, operation and preamble; S, the type of what is kept of a piece, is that of sums; W is that of weights
+    and statistics, float32 beside an x of float16."""
     inputs, outputs, operation = _OPERATIONS[name]
     integer = "int32" if index == "int" else "int64"
     sizes = ", ".join(f"{integer} {size}" for size in ("rows", "channels", "length", "pieces"))
     arguments = inputs.replace("SIZES", sizes), outputs
-    return arguments, operation, f"typedef {sums} A;\ntypedef {index} I;\n"
+    return arguments, operation, typedefs(sums, index)
 
 
 _PIECE = """

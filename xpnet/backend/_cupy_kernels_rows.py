@@ -3,7 +3,7 @@
 from typing import Any
 
 from xpnet._typing import Array
-from xpnet.backend._cupy_kernels import number_types
+from xpnet.backend._cupy_kernels import number_types, typedefs
 from xpnet.backend._cupy_kernels_winograd import WinogradKernels
 
 _SHORT = 32
@@ -18,7 +18,7 @@ class RowKernels(WinogradKernels):
         if columns > _SHORT or rows == 0:
             return None
         results: tuple[Any, ...] = (self.empty(x.shape, like), self.empty(x.shape, like), self.empty((rows, 1), like))
-        kernel = self.kernel(_row_kernel, "shifted_exponentials", **number_types(x))
+        kernel = self._kernel(_row_kernel, "shifted_exponentials", **number_types(x))
         kernel(x, columns, *results, size=rows)
         return results
 
@@ -26,7 +26,7 @@ class RowKernels(WinogradKernels):
 def _row_kernel(name: str, sums: str, index: str) -> tuple[tuple[str, str], str, str]:
     """Arguments, operation and preamble."""
     arguments = ("raw T x, int32 columns", "raw T shifted, raw T exponentials, raw T total")
-    return arguments, _SHIFTED_EXPONENTIALS, f"typedef {sums} A;\ntypedef {index} I;\n"
+    return arguments, _SHIFTED_EXPONENTIALS, typedefs(sums, index)
 
 
 # Row i: x - max(x), exp of that, and its sum; NaN counts as largest, so that it spreads over its row

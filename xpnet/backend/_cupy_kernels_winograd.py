@@ -7,7 +7,7 @@ channels. The adjoint of the input's transform goes by blocks of 4 × 4 pixels, 
 from typing import Any
 
 from xpnet._typing import Array
-from xpnet.backend._cupy_kernels import WindowKernels, combined, number_types, parted, place
+from xpnet.backend._cupy_kernels import WindowKernels, combined, number_types, parted, place, typedefs
 from xpnet.backend._windows import Windows
 from xpnet.backend._winograd_seams import INPUT, KERNEL, OUTPUT
 
@@ -62,7 +62,7 @@ class WinogradKernels(WindowKernels):
         """Runs a kernel with a thread for each of the `count` values of a plane, or for as many as given."""
         threads = count if threads is None else threads
         if threads:
-            kernel = self.kernel(_winograd_kernel, name, **number_types(out, source))
+            kernel = self._kernel(_winograd_kernel, name, **number_types(out, source))
             kernel(source, *others, count, out, size=threads)
 
 
@@ -85,7 +85,7 @@ def _winograd_kernel(name: str, sums: str, index: str) -> tuple[tuple[str, str],
     sizes = () if "kernel" in name else _SIZES + _MORE_SIZES.get(name, ())
     arrays = ["raw T source", "raw T bias"] if "bias" in name else ["raw T source"]
     arguments = [*arrays, *(f"int32 {size}" for size in sizes), f"{_COUNT[index]} count"]
-    preamble = f"typedef {sums} A;\ntypedef {index} I;\n" + _both_axes(transform)
+    preamble = typedefs(sums, index) + _both_axes(transform)
     return (", ".join(arguments), "raw T out"), operation, preamble
 
 
