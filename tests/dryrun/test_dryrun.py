@@ -103,3 +103,13 @@ def test_kernels_sum_over_rows_as_exactly_as_the_type_allows(kernels, dtype, clo
     differences = {name: value for name, value in kernels["exact"].items() if name.endswith(dtype)}
     assert len(differences) == 6
     assert {name: value for name, value in differences.items() if not value <= close} == {}
+
+
+def test_training_steps_by_the_kernels_are_those_of_numpy(dry_run):
+    found = dry_run("check_steps.py")
+    assert {name: arrays for name, (arrays, _) in found.items()} == {
+        "simple_cnn": 22,
+        "vgg_small": 100,
+        "resnet18": 230,
+    }
+    assert {name: value for name, (_, value) in found.items() if not value <= 1e-10} == {}
