@@ -32,12 +32,12 @@ class StubRecorder:
     """A recorder for libraries that have none: it shows what a recording and its launches do, on any backend.
 
     Recording runs the step and puts every array back; a launch copies the arguments in and runs the step again, but
-    not what the host does, which `Captured` has done before. So a step that keeps to the rules comes out as it does on
-    a GPU.
+    not what the host does, which `Captured` has done before, and with the host's flags as they were at the recording.
+    So a step that keeps to the rules comes out as it does on a GPU.
     """
 
-    def __init__(self, backend, changed):
-        self.backend, self.changed = backend, changed
+    def __init__(self, backend, changed, flags):
+        self.backend, self.changed, self.flags = backend, changed, flags
         self.rehearsals = self.recordings = 0
 
     def rehearse(self, step, *arguments):
@@ -49,23 +49,36 @@ class StubRecorder:
         arrays = self.changed()
         before = [self.backend.copy(a) for a in arrays]
         inputs = [self.backend.copy(a) for a in arguments]
+        flags = values_of(self.flags())
         try:
             outputs = step(*inputs)
         finally:
             for array, old in zip(arrays, before, strict=True):
                 array[...] = old
-        return StubGraph(step, inputs, outputs)
+        return StubGraph(step, inputs, outputs, flags)
+
+
+def values_of(flags):
+    return [(owner, name, getattr(owner, name)) for owner, name in flags]
+
+
+def put(values):
+    for value in values:
+        setattr(*value)
 
 
 class StubGraph:
-    def __init__(self, step, inputs, outputs):
-        self.step, self.inputs, self.outputs = step, inputs, outputs
+    def __init__(self, step, inputs, outputs, flags):
+        self.step, self.inputs, self.outputs, self.flags = step, inputs, outputs, flags
 
     def launch(self, *arguments):
         for place, values in zip(self.inputs, arguments, strict=True):
             place[...] = values
+        now = values_of(value[:2] for value in self.flags)
+        put(self.flags)
         with Recording().active():
             self.outputs = self.step(*self.inputs)
+        put(now)
 
 
 def arrays_of(model, optimizer):
@@ -84,11 +97,15 @@ class Changed:
     def arrays(self):
         return [*(array for pair in self.pairs for array in arrays_of(*pair)), *self.others]
 
+    def flags(self):
+        """What of the host's state decides what a step does: whether gradients are overwritten or added to."""
+        return [(p, "stale") for _, optimizer in self.pairs for p in optimizer.store.parameters.values()]
+
 
 @pytest.fixture
 def changed(backend, monkeypatch):
     """Every backend can record: CuPy by itself, the others by a stub that has to be told what steps change."""
     found = Changed()
     if backend.name != "cupy":
-        monkeypatch.setattr(type(backend), "recorder", lambda self: StubRecorder(self, found.arrays))
+        monkeypatch.setattr(type(backend), "recorder", lambda self: StubRecorder(self, found.arrays, found.flags))
     return found

@@ -245,6 +245,65 @@ def test_two_models_are_captured_side_by_side_and_in_threads(backend, pairs, cha
             agree(model, plain, backend)
 
 
+def accumulated(backend, pairs, through):
+    """Gradients of three batches, one captured call each, for every update, another."""
+    model, optimizer = make(backend)
+
+    def accumulate(x, t):
+        y, pullback = model.forward(x)
+        value, dloss = softmax_cross_entropy(y, t)
+        pullback(dloss())
+        return value
+
+    accumulate, update = through(model, optimizer, accumulate), through(model, optimizer, optimizer.step)
+    with xpnet.use_backend(backend):
+        for _ in range(3):
+            for i, pair in enumerate(pairs):
+                accumulate(*pair)
+                if i % 3 == 2:
+                    update()
+    return model, optimizer, accumulate, update
+
+
+def test_gradients_are_gathered_over_captured_calls_until_the_next_update(backend, pairs, changed):
+    plain, *_ = accumulated(backend, pairs, lambda model, optimizer, step: step)
+
+    def captured(model, optimizer, step):
+        changed.pairs[:] = [(model, optimizer)]
+        return capture(step)
+
+    model, optimizer, accumulate, update = accumulated(backend, pairs, captured)
+    assert optimizer.steps == 12
+    assert (accumulate.why_not, update.why_not) == (None, None)
+    assert (accumulate.graphs, update.graphs) == (2, 1)
+    assert (accumulate.replays, update.replays) == (34, 10)
+    agree(model, plain, backend)
+
+
+def test_a_recording_that_fails_in_the_update_keeps_the_gradients(backend, pairs, changed):
+    model, optimizer = make(backend)
+    changed.pairs.append((model, optimizer))
+
+    def update():
+        optimizer.step()
+        if recording() is not None:
+            raise RuntimeError("not to be recorded")
+
+    captured = capture(update)
+
+    def step(x, t):
+        y, pullback = model.forward(x)
+        pullback(softmax_cross_entropy(y, t)[1]())
+        captured()
+
+    with xpnet.use_backend(backend):
+        for pair in pairs[:2]:
+            step(*pair)
+        with pytest.warns(CaptureWarning, match="not to be recorded"):
+            step(*pairs[2])
+    assert optimizer.steps == 3
+
+
 def test_an_argument_that_is_no_array_is_an_error(backend):
     with pytest.raises(TypeError, match=r"capture: expected arrays, got float; a number would be recorded as it is"):
         capture(lambda x, rate: x * rate)(backend.asarray(np.ones(2)), 0.5)

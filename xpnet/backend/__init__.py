@@ -26,7 +26,7 @@ from xpnet.backend._random import (
     scramble,
     seed,
 )
-from xpnet.backend._recording import Recording, depends_on, on_host, recording
+from xpnet.backend._recording import Recording, depends_on, goes_by, on_host, recording
 from xpnet.backend._registry import (
     BackendUnavailableError,
     array_namespace,
@@ -81,6 +81,7 @@ __all__ = [
     "find_backend",
     "for_blocks",
     "get_backend",
+    "goes_by",
     "host_zeros",
     "in_units",
     "known_backends",

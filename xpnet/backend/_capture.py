@@ -62,15 +62,15 @@ class Captured:
         self.why_not: str | None = None
         self._recorder: Recorder | None = None
         self._calls: dict[Any, int] = {}
-        self._graphs: dict[Any, tuple[Graph, Recording]] = {}
+        self._graphs: dict[Any, list[tuple[Graph, Recording]]] = {}
 
     def __repr__(self) -> str:
         return f"Captured({self.step!r}, graphs={self.graphs}, replays={self.replays})"
 
     @property
     def graphs(self) -> int:
-        """How many recordings there are, one for each tuple of shapes and types."""
-        return len(self._graphs)
+        """How many recordings there are: one for each tuple of shapes and types and state of the host before."""
+        return sum(map(len, self._graphs.values()))
 
     def __call__(self, *arguments: Array) -> Any:
         """What `step(*arguments)` returns; of a recorded step, arrays that the next call overwrites."""
@@ -80,18 +80,18 @@ class Captured:
         if len(key) < len(arguments):
             other = next(type(value).__name__ for value in arguments if not _is_array(value))
             raise TypeError(f"capture: expected arrays, got {other}; a number would be recorded as it is")
-        found = self._graphs.get(key)
-        if found is None:
-            return self._approach(key, arguments)
-        graph, host = found
-        if not host.holds():
-            del self._graphs[key], self._calls[key]
-            return self._approach(key, arguments)
-        return self._replay(graph, host, arguments)
+        for graph, host in self._graphs.get(key, ()):
+            if not host.holds():
+                del self._graphs[key], self._calls[key]
+                break
+            if host.fits():
+                return self._replay(graph, host, arguments)
+        return self._approach(key, arguments)
 
     def _replay(self, graph: Graph, host: Recording, arguments: tuple[Array, ...]) -> Any:
         host.act()
         graph.launch(*arguments)
+        host.leave()
         self.replays += 1
         return graph.outputs
 
@@ -111,7 +111,7 @@ class Captured:
             return self.step(*arguments)
         if calls == 2:
             return self._recorder.rehearse(self.step, *arguments)
-        if len(self._graphs) == _MOST:
+        if self.graphs == _MOST:
             return self._without(
                 f"more than {_MOST} shapes came, and each is recorded apart; make batches of one size (drop_last=True)",
                 arguments,
@@ -122,7 +122,7 @@ class Captured:
                 graph = self._recorder.record(self.step, *arguments)
         except Exception as error:
             return self._without(_reason(error), arguments)
-        self._graphs[key] = graph, host
+        self._graphs.setdefault(key, []).append((graph, host))
         return self._replay(graph, host, arguments)
 
     def _without(self, why: str, arguments: tuple[Array, ...]) -> Any:

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Hashable, Iterator
 from contextvars import ContextVar
-from typing import final
+from typing import Any, final
 
 _current: ContextVar["Recording | None"] = ContextVar("xpnet_recording", default=None)
 
@@ -17,22 +17,33 @@ class Recording:
     actions : what the host does before each replay, in order.
     conditions : functions and what they returned while the step was recorded: a replay is the same step only while
         they return the same.
-    undo : what puts the host's own state back if the recording fails.
+    found, left : attributes that the step goes by and changes: owner, name, and the value before and after it. A
+        replay needs the former and leaves the latter.
     """
 
     def __init__(self) -> None:
         self.actions: list[Callable[[], None]] = []
         self.conditions: list[tuple[Callable[[], Hashable], Hashable]] = []
-        self.undo: list[Callable[[], None]] = []
+        self.found: dict[tuple[int, str], tuple[object, str, Any]] = {}
+        self.left: list[tuple[object, str, Any]] = []
 
     def holds(self) -> bool:
         """Whether a replay is still the step that was recorded."""
         return all(read() == then for read, then in self.conditions)
 
+    def fits(self) -> bool:
+        """Whether the host's state is what the step began with."""
+        return all(getattr(owner, name) == before for owner, name, before in self.found.values())
+
     def act(self) -> None:
         """Does the host's part of one step."""
         for action in self.actions:
             action()
+
+    def leave(self) -> None:
+        """Leaves the host's state as the step does."""
+        for owner, name, after in self.left:
+            setattr(owner, name, after)
 
     @contextlib.contextmanager
     def active(self) -> Iterator[None]:
@@ -41,9 +52,12 @@ class Recording:
         try:
             yield
         except BaseException:
-            for undo in reversed(self.undo):
-                undo()
+            for owner, name, before in self.found.values():
+                setattr(owner, name, before)
             raise
+        else:
+            now = [(owner, name, before, getattr(owner, name)) for owner, name, before in self.found.values()]
+            self.left = [(owner, name, after) for owner, name, before, after in now if after != before]
         finally:
             _current.reset(token)
 
@@ -75,3 +89,10 @@ def depends_on(read: Callable[[], Hashable]) -> None:
     current = _current.get()
     if current is not None:
         current.conditions.append((read, read()))
+
+
+def goes_by(owner: object, name: str) -> None:
+    """Tells a recording that the step goes by an attribute of the host's, and may change it; said before it does."""
+    current = _current.get()
+    if current is not None:
+        current.found.setdefault((id(owner), name), (owner, name, getattr(owner, name)))

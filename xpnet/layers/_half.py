@@ -3,6 +3,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, final
 
 from xpnet._typing import Array
+from xpnet.backend import goes_by
 from xpnet.layers._layer import Layer
 from xpnet.layers._parameter import Parameter
 
@@ -56,6 +57,8 @@ class HalfStore:
         thrown away. At the end all is as it was before, and so it
         is when an error passes through, but that a parameter that a gradient has reached is no longer stale.
         """
+        for p in self.store.parameters.values():
+            goes_by(p, "stale")
         before = [(p, p.data, p.grad, p.stale) for p in self.store.parameters.values()]
         frozen = [(p, p.data, p.grad, p.stale) for p, _ in self._frozen_of(model)]
         try:

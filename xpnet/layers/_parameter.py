@@ -1,10 +1,9 @@
-import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, final
 
 from xpnet._typing import Array
-from xpnet.backend import array_namespace, backend_of, draw, get_backend, recording
+from xpnet.backend import array_namespace, backend_of, draw, get_backend, goes_by
 from xpnet.initializers import Initializer
 from xpnet.layers._layout import SAME_LAYOUT, TorchLayout
 
@@ -99,6 +98,7 @@ class Parameter:
     @property
     def place(self) -> Array | None:
         """Where a pullback may write the whole gradient; None if there is one to be added to."""
+        goes_by(self, "stale")
         if not self.stale:
             return None
         if self._grad is None:
@@ -112,8 +112,6 @@ class Parameter:
             self._grad += gradient
         elif gradient is not place:
             place[...] = gradient
-        if (recorded := recording()) is not None:
-            recorded.undo.append(functools.partial(setattr, self, "stale", self.stale))
         self.stale = False
 
     @contextmanager
@@ -128,6 +126,7 @@ class Parameter:
 
     def clear(self) -> None:
         """Sets the gradient to zero; the next one overwrites it."""
+        goes_by(self, "stale")
         if self._grad is not None:
             self._grad[...] = 0.0
         self.stale = True

@@ -4,7 +4,7 @@ from itertools import chain
 from typing import final
 
 from xpnet._typing import Array
-from xpnet.backend import backend_of
+from xpnet.backend import backend_of, goes_by, recording
 from xpnet.layers._half import HalfStore
 from xpnet.layers._layer import Layer
 from xpnet.layers._parameter import Parameter
@@ -124,6 +124,9 @@ class FlatStore:
         ------
         RuntimeError : none was reached since the last step: there is nothing to step by.
         """
+        if recording() is not None:
+            for parameter in self.parameters.values():
+                goes_by(parameter, "stale")
         unreached = [parameter for parameter in self.parameters.values() if parameter.stale]
         if len(unreached) == len(self.parameters):
             raise RuntimeError(

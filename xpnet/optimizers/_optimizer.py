@@ -5,7 +5,7 @@ from numbers import Real
 from typing import Any
 
 from xpnet._typing import Array
-from xpnet.backend import current_seed, depends_on, elementwise, on_host, readable, sum_of_squares, to_host
+from xpnet.backend import current_seed, depends_on, elementwise, goes_by, on_host, readable, sum_of_squares, to_host
 from xpnet.layers import FlatStore, Layer, check_names_and_shapes
 from xpnet.optimizers._loss_scale import LossScale
 from xpnet.schedules import Schedule
@@ -187,6 +187,8 @@ class Optimizer(ABC):
     def _judged(self, squares: Array, loss: Array | None) -> Array:
         """The flag that lets a step through; where the host can see that none may follow, the error."""
         scale = self._loss_scale
+        if scale is not None:
+            goes_by(scale, "pending")
         self._scaled = scale is not None and scale.pending
         if scale is not None and scale.pending:
             scale.pending = False

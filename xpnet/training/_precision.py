@@ -3,7 +3,7 @@
 from typing import Any
 
 from xpnet._typing import Array
-from xpnet.backend import backend_of
+from xpnet.backend import backend_of, goes_by
 from xpnet.layers import Layer
 from xpnet.optimizers import Optimizer
 from xpnet.training._evaluate import Loss
@@ -63,6 +63,7 @@ def gradients(
         pullback(scaled(dloss(), y, scale.scale))
         reached = half.reached()
     half.hand_over(scale.inverse, reached)
+    goes_by(scale, "pending")
     scale.pending = True
     return value, outputs
 
