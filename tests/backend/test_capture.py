@@ -117,6 +117,42 @@ def test_what_is_changed_between_steps_takes_effect(backend, pairs, changed, cha
     assert step.replays == {1: 10, 2: 8}[recordings]
 
 
+@pytest.mark.parametrize(
+    ("layer", "shape", "name", "value"),
+    [
+        (lambda: xpnet.layers.Dropout(0.0), (4, 64), "rate", 0.5),
+        (lambda: xpnet.layers.Dropout(0.5, by_channel=True), (2, 8, 8, 4), "by_channel", False),
+        (lambda: xpnet.layers.LeakyReLU(0.1), (4, 3), "slope", 0.5),
+        (lambda: xpnet.layers.LayerNorm(3), (4, 3), "eps", 1.0),
+        (lambda: xpnet.layers.LocalResponseNorm(3), (4, 3), "k", 2.0),
+        (lambda: xpnet.layers.Pad(1), (2, 3, 3, 2), "value", 5.0),
+    ],
+    ids=["dropout from 0", "dropout by channel", "leaky_relu", "layer_norm", "response_norm", "pad"],
+)
+def test_settings_of_layers_are_watched(backend, changed, layer, shape, name, value):
+    x = backend.asarray(np.random.default_rng(0).standard_normal(shape))
+    with xpnet.use_backend(backend):
+        layer = layer()
+    captured = capture(lambda x: layer.forward(x)[0])
+    for _ in range(4):
+        captured(x)
+    assert captured.replays == 2
+    setattr(layer, name, value)
+    np.testing.assert_array_equal(backend.to_host(captured(x)), backend.to_host(layer.forward(x)[0]))
+    assert captured.replays == 2  # the stub's replays would see the new value
+
+
+def test_the_eps_of_a_batch_normalization_is_watched_in_inference(backend, changed):
+    with xpnet.use_backend(backend):
+        layer = xpnet.layers.BatchNorm(3)
+    x, captured = backend.asarray(np.ones((4, 3))), capture(layer)
+    for _ in range(4):
+        captured(x)
+    layer.eps = 3.0
+    np.testing.assert_allclose(backend.to_host(captured(x)), np.full((4, 3), 0.5), rtol=1e-6)
+    assert captured.replays == 2
+
+
 def test_each_shape_is_recorded_apart(backend, pairs, changed):
     step = capture(lambda x: x + 1.0)
     sizes = [6, 4, 6, 4, 6, 4, 6]

@@ -3,6 +3,7 @@ from typing import final
 
 from xpnet import functional as F
 from xpnet._typing import Array, Pullback, Shape
+from xpnet.backend import depends_on
 from xpnet.layers._layer import Layer
 
 
@@ -95,4 +96,5 @@ class LeakyReLU(_Activation):
         return f"LeakyReLU({self.slope})"
 
     def function(self, x: Array) -> tuple[Array, Pullback]:
+        depends_on(lambda: self.slope)
         return F.leaky_relu(x, self.slope)

@@ -55,8 +55,9 @@ class Dropout(Layer):
 
     def forward(self, x: Array, *, training: bool = True) -> tuple[Array, Pullback]:
         y, pull = x, _identity
+        if training:
+            depends_on(lambda: (self.rate, self.by_channel, self.key, id(self._step)))
         if training and self.rate > 0.0:
-            depends_on(lambda: (self.rate, self.key))
             y, pull = F.dropout(x, self.rate, self.key, self._steps(x), by_channel=self.by_channel)
 
         def pullback(dy: Array, *, input_gradient: bool = False) -> Array | None:

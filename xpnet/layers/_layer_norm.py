@@ -3,7 +3,7 @@ from typing import final
 
 from xpnet import functional as F
 from xpnet._typing import Array, Pullback, Shape
-from xpnet.backend import array_namespace, get_backend
+from xpnet.backend import array_namespace, depends_on, get_backend
 from xpnet.functional import check_eps
 from xpnet.initializers import zeros
 from xpnet.layers._checks import check_count
@@ -57,6 +57,7 @@ class LayerNorm(Layer):
         array_namespace(x)
         self.output_shape(x.shape)
         weight, bias = self.weight, self.bias
+        depends_on(lambda: self.eps)
         y, pull = F.layer_norm(x, weight.data, bias.data, eps=self.eps)
 
         def pullback(dy: Array, *, input_gradient: bool = False) -> Array | None:

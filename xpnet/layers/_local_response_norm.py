@@ -2,6 +2,7 @@ from typing import final
 
 from xpnet import functional as F
 from xpnet._typing import Array, Pullback, Shape
+from xpnet.backend import depends_on
 from xpnet.functional import check_response
 from xpnet.layers._function import FunctionLayer, settings
 
@@ -44,4 +45,5 @@ class LocalResponseNorm(FunctionLayer):
         return tuple(input_shape)
 
     def _run(self, x: Array) -> tuple[Array, Pullback]:
+        depends_on(lambda: (self.size, self.alpha, self.beta, self.k))
         return F.local_response_norm(x, self.size, alpha=self.alpha, beta=self.beta, k=self.k)

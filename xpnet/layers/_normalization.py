@@ -86,10 +86,10 @@ class BatchNorm(Layer):
         self.output_shape(x.shape)
         weight, bias = self.weight, self.bias
         mean, variance = self.running_mean.data, self.running_var.data
+        depends_on(lambda: (self.momentum, self.eps))
         if training:
             y, pull, statistics = function(x, weight.data, bias.data, eps=self.eps)
             n = math.prod(x.shape[:-1])
-            depends_on(lambda: (self.momentum, self.eps))
             _track(mean, variance, *statistics, self.momentum, n / (n - 1))
         else:
             y, pull = function(x, weight.data, bias.data, mean, variance, eps=self.eps)

@@ -3,6 +3,7 @@ from typing import cast, final
 
 from xpnet import functional as F
 from xpnet._typing import Array, Pullback, Shape
+from xpnet.backend import depends_on
 from xpnet.functional import shapes
 from xpnet.layers._function import FunctionLayer, settings
 
@@ -44,4 +45,5 @@ class Pad(FunctionLayer):
         return (input_shape[0], *output, input_shape[-1])
 
     def _run(self, x: Array) -> tuple[Array, Pullback]:
+        depends_on(lambda: (self.padding, self.value))
         return F.pad(x, self.padding, value=self.value)

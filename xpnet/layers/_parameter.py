@@ -117,6 +117,7 @@ class Parameter:
     @contextmanager
     def gradient_aside(self) -> Iterator[None]:
         """Gradients that come inside the block are thrown away; the one from before stays."""
+        goes_by(self, "stale")
         before = self._grad, self.stale
         self._grad, self.stale = None, True
         try:
