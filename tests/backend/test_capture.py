@@ -2,6 +2,7 @@
 
 import threading
 import warnings
+import weakref
 
 import numpy as np
 import pytest
@@ -220,6 +221,28 @@ def test_a_recording_that_fails_half_way_leaves_gradients_to_be_overwritten(back
     for x, t in pairs[:3]:
         train_step(other, x, t, loss=softmax_cross_entropy, optimizer=another)
     agree(model, other, backend)
+
+
+def test_a_recording_that_fails_holds_no_memory_when_the_step_runs_as_it_is(backend, changed):
+    held, alive = [], []
+
+    class Activations:
+        pass
+
+    def step(x):
+        alive.append([each() for each in held if each() is not None])
+        activations = Activations()
+        held.append(weakref.ref(activations))
+        if recording() is not None:
+            raise RuntimeError("no memory")
+        return x
+
+    captured, x = capture(step), backend.asarray(np.ones(3))
+    for _ in range(2):
+        captured(x)
+    with pytest.warns(CaptureWarning, match="no memory"):
+        captured(x)
+    assert alive == [[], [], [], []]
 
 
 def test_a_device_that_cannot_record_says_so_once(backend, monkeypatch):

@@ -121,9 +121,11 @@ class Captured:
             with host.active():
                 graph = self._recorder.record(self.step, *arguments)
         except Exception as error:
-            return self._without(_reason(error), arguments)
-        self._graphs.setdefault(key, []).append((graph, host))
-        return self._replay(graph, host, arguments)
+            why = _reason(error)
+        else:
+            self._graphs.setdefault(key, []).append((graph, host))
+            return self._replay(graph, host, arguments)
+        return self._without(why, arguments)  # when the error has let go of what its frames held
 
     def _without(self, why: str, arguments: tuple[Array, ...]) -> Any:
         """From now on, operation by operation."""
