@@ -164,6 +164,15 @@ def test_each_shape_is_recorded_apart(backend, pairs, changed):
     assert (step.graphs, step.replays) == (2, 3)
 
 
+def test_arrays_of_another_library_are_not_recorded_for_the_first_one(backend, changed):
+    step = capture(lambda x: x + 1.0)
+    other = pytest.importorskip("torch").ones(3) if backend.name == "numpy" else np.ones(3, np.float32)
+    for _ in range(5):
+        step(backend.asarray(np.ones(3)))
+        assert type(step(other)) is type(other)
+    assert (step.graphs, step.replays) == (1, 3)
+
+
 def test_too_many_shapes_are_said_and_run_as_they_are(backend, changed):
     step = capture(lambda x: x * 2.0)
     arrays = [backend.asarray(np.ones(n)) for n in range(1, 10) for _ in range(3)]

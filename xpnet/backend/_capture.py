@@ -61,6 +61,7 @@ class Captured:
         self.replays = 0
         self.why_not: str | None = None
         self._recorder: Recorder | None = None
+        self._library = ""
         self._calls: dict[Any, int] = {}
         self._graphs: dict[Any, list[tuple[Graph, Recording]]] = {}
 
@@ -76,7 +77,7 @@ class Captured:
         """What `step(*arguments)` returns; of a recorded step, arrays that the next call overwrites."""
         if self.why_not is not None or recording() is not None:
             return self.step(*arguments)
-        key = tuple((a.shape, a.dtype) for a in arguments if _is_array(a))
+        key = tuple((type(a), a.shape, a.dtype) for a in arguments if _is_array(a))
         if len(key) < len(arguments):
             other = next(type(value).__name__ for value in arguments if not _is_array(value))
             raise TypeError(f"capture: expected arrays, got {other}; a number would be recorded as it is")
@@ -97,8 +98,9 @@ class Captured:
 
     def _approach(self, key: Any, arguments: tuple[Array, ...]) -> Any:
         """The calls before a recording, all of which are real: one as it is, one as a rehearsal, one to be recorded."""
+        backend = backend_of(*arguments) if arguments else get_backend()
         if self._recorder is None:
-            backend = backend_of(*arguments) if arguments else get_backend()
+            self._library = backend.name
             try:
                 self._recorder = backend.recorder()
             except CaptureUnavailableError as error:
@@ -106,6 +108,8 @@ class Captured:
             if self._recorder is None:
                 self.why_not = f"{backend.name} runs each operation when it is called"
                 return self.step(*arguments)
+        if backend.name != self._library:
+            return self.step(*arguments)  # what is recorded is another library's
         calls = self._calls[key] = self._calls.get(key, 0) + 1
         if calls == 1:
             return self.step(*arguments)
