@@ -55,7 +55,7 @@ class StubRecorder:
         finally:
             for array, old in zip(arrays, before, strict=True):
                 array[...] = old
-        return StubGraph(step, inputs, outputs, flags)
+        return StubGraph(step, inputs, outputs, flags, self.backend.copy)
 
 
 def values_of(flags):
@@ -68,10 +68,11 @@ def put(values):
 
 
 class StubGraph:
-    def __init__(self, step, inputs, outputs, flags):
-        self.step, self.inputs, self.outputs, self.flags = step, inputs, outputs, flags
+    def __init__(self, step, inputs, outputs, flags, copy):
+        self.step, self.inputs, self.outputs, self.flags, self.copy = step, inputs, outputs, flags, copy
 
     def launch(self, *arguments):
+        arguments = [self.copy(a) for a in arguments]
         for place, values in zip(self.inputs, arguments, strict=True):
             place[...] = values
         now = values_of(value[:2] for value in self.flags)

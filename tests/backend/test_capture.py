@@ -173,6 +173,18 @@ def test_arrays_of_another_library_are_not_recorded_for_the_first_one(backend, c
     assert (step.graphs, step.replays) == (1, 3)
 
 
+def test_what_a_step_returns_of_its_arguments_may_be_its_next_arguments(backend, changed):
+    """The latest two of a sequence, one of them as it came in: it lies where the graph reads."""
+    step = capture(lambda new, old: (new + old, new[::1]))
+    new, old = (backend.asarray(np.asarray([value])) for value in (1.0, 0.0))
+    found = []
+    for _ in range(8):
+        new, old = step(new, old)
+        found.append(float(backend.to_host(new)[0]))
+    assert found == [1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0, 34.0]
+    assert step.replays == 6
+
+
 def test_too_many_shapes_are_said_and_run_as_they_are(backend, changed):
     step = capture(lambda x: x * 2.0)
     arrays = [backend.asarray(np.ones(n)) for n in range(1, 10) for _ in range(3)]

@@ -235,7 +235,13 @@ class CudaGraph:
 
     def launch(self, *arguments: Array) -> None:
         """Copies the arguments in and starts the step, on the current stream."""
+        if any(_whole(values) is place for values in arguments for place in self._inputs):  # the step has returned it
+            arguments = tuple(values.copy() for values in arguments)
         for place, values in zip(self._inputs, arguments, strict=True):
-            if values is not place:
-                self._copy(place, values)
+            self._copy(place, values)
         self._graph.launch()
+
+
+def _whole(array: Array) -> Array:
+    """The array that this one is a view of, or itself."""
+    return array if array.base is None else array.base
