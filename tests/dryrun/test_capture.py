@@ -64,6 +64,10 @@ def test_kept_arrays_live_as_long_as_the_graphs_that_read_them(found):
     assert found["kept"]
 
 
+def test_a_rehearsal_that_fails_is_waited_for(found):
+    assert found["events behind a rehearsal"] == 1
+
+
 def test_a_product_that_comes_out_wrong_is_found_before_anything_is_recorded(found):
     (message,) = found["self-test"]
     assert "a first product that was recorded came out wrong" in message

@@ -198,9 +198,11 @@ class CudaRecorder:
         caller = self._cupy.cuda.get_current_stream()
         self._stream.wait_event(caller.record())
         self._products.on(self._stream)
-        with self._stream, self._cupy.cuda.using_allocator(self._pool.malloc), private_products(self._products):
-            yield
-        caller.wait_event(self._stream.record())
+        try:
+            with self._stream, self._cupy.cuda.using_allocator(self._pool.malloc), private_products(self._products):
+                yield
+        finally:  # what was begun goes on when an error passes
+            caller.wait_event(self._stream.record())
 
     def rehearse(self, step: Step, *arguments: Array) -> Any:
         """Runs the step as it will be recorded: kernels are compiled and loaded, the pool gets its memory."""
