@@ -142,6 +142,37 @@ found["events behind a rehearsal"], recorder._stream = 0, Watched(non_blocking=T
 with contextlib.suppress(IndexError):
     recorder.rehearse(lambda x: x[0, 0, 0], x)
 
+
+# A pool that gets no more memory gives back what it holds free, which is where a graph of its keeps its intermediates.
+class Limited(cupy.cuda.Memory):
+    room, freed = 2**40, 0
+
+    def __init__(self, size):
+        if size > Limited.room:
+            raise cupy.cuda.runtime.CUDARuntimeError(2)
+        super().__init__(size)
+        self.had = True
+
+    def __del__(self):
+        Limited.freed += hasattr(self, "had")
+
+
+memory, cupy.cuda.Memory = cupy.cuda.Memory, Limited
+recorder = _cupy_graph.CudaRecorder(cupy, {})
+graph = recorder.record(lambda x: (x + 1.0) * 2.0, x)
+cupy.empty((2**20,), "float32")
+ours, Limited.room = cupy.get_default_memory_pool(), 2**16
+before = ours.free_bytes()
+try:
+    recorder.rehearse(lambda x: cupy.empty((2**20,), "float32"), x)
+except cupy.cuda.memory.OutOfMemoryError:
+    found["out of memory"] = {"freed": Limited.freed, "given back": before - ours.free_bytes() >= 2**22}
+Limited.room = 2**40
+recorder.rehearse(lambda x: cupy.empty((2**20,), "float32"), x)
+del recorder, graph
+found["freed with its recorder"] = Limited.freed > 0
+cupy.cuda.Memory = memory
+
 # A version that this was not written for.
 theirs, cupy.__version__ = cupy.__version__, "15.0.0"
 captured = capture(stepping()[0])

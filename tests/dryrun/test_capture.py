@@ -68,6 +68,11 @@ def test_a_rehearsal_that_fails_is_waited_for(found):
     assert found["events behind a rehearsal"] == 1
 
 
+def test_memory_of_a_graph_stays_where_another_step_finds_none(found):
+    assert found["out of memory"] == {"freed": 0, "given back": True}
+    assert found["freed with its recorder"]
+
+
 def test_a_product_that_comes_out_wrong_is_found_before_anything_is_recorded(found):
     (message,) = found["self-test"]
     assert "a first product that was recorded came out wrong" in message

@@ -158,6 +158,26 @@ def _no_collection() -> Iterator[None]:
             _paused = max(0, _paused - 1)
 
 
+def _keeping(cupy: Any) -> Callable[[int], Any]:
+    """An allocator for a pool that graphs live in: nothing goes back to CUDA before the pool itself is gone.
+
+    A pool that gets no more gives back what it holds free, and that is what its graphs compute in. Where CUDA has
+    nothing left, it gets back what CuPy's own pool holds free, which steps that ran as they are have left there.
+    """
+    kept = []
+
+    def allocate(size: int) -> Any:
+        try:
+            memory = cupy.cuda.Memory(size)
+        except cupy.cuda.runtime.CUDARuntimeError:
+            cupy.get_default_memory_pool().free_all_blocks()
+            memory = cupy.cuda.Memory(size)
+        kept.append(memory)
+        return cupy.cuda.MemoryPointer(memory, 0)
+
+    return allocate
+
+
 @final
 class CudaRecorder:
     """Records steps on a stream, in a memory pool and with a cuBLAS handle of its own.
@@ -173,7 +193,7 @@ class CudaRecorder:
         self._cupy, self._kept = cupy, kept
         self._products = Products(cupy)
         self._stream = cupy.cuda.Stream(non_blocking=True)
-        self._pool = cupy.cuda.MemoryPool()
+        self._pool = cupy.cuda.MemoryPool(_keeping(cupy))
         self.check()
 
     def check(self) -> None:
