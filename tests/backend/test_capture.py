@@ -154,6 +154,20 @@ def test_the_eps_of_a_batch_normalization_is_watched_in_inference(backend, chang
     assert captured.replays == 2
 
 
+def test_whoever_observes_a_model_is_told_of_captured_calls_too(backend, changed):
+    with xpnet.use_backend(backend):
+        model = xpnet.models.mlp([4, 3])
+    x, captured, told = backend.asarray(np.ones((2, 4))), capture(model), []
+    for _ in range(4):
+        captured(x)
+    with xpnet.layers.observe(model, on_forward=lambda path, x, y: told.append(backend.to_host(y))):
+        y = captured(x)
+    assert captured.replays == 2
+    np.testing.assert_array_equal(told[0], backend.to_host(y))
+    captured(x)
+    assert (len(told), captured.replays) == (1, 3)
+
+
 def test_each_shape_is_recorded_apart(backend, pairs, changed):
     step = capture(lambda x: x + 1.0)
     sizes = [6, 4, 6, 4, 6, 4, 6]

@@ -26,7 +26,7 @@ from xpnet.backend._random import (
     scramble,
     seed,
 )
-from xpnet.backend._recording import Recording, depends_on, goes_by, on_host, recording
+from xpnet.backend._recording import Recording, depends_on, goes_by, on_host, recording, watched
 from xpnet.backend._registry import (
     BackendUnavailableError,
     array_namespace,
@@ -102,5 +102,6 @@ __all__ = [
     "sum_of_squares",
     "to_host",
     "use_backend",
+    "watched",
     "why_unavailable",
 ]

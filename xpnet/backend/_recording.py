@@ -6,6 +6,7 @@ from contextvars import ContextVar
 from typing import Any, final
 
 _current: ContextVar["Recording | None"] = ContextVar("xpnet_recording", default=None)
+_watched: ContextVar[bool] = ContextVar("xpnet_watched", default=False)
 
 
 @final
@@ -65,6 +66,21 @@ class Recording:
 def recording() -> Recording | None:
     """The recording that runs in this thread or task, or None."""
     return _current.get()
+
+
+@contextlib.contextmanager
+def watched() -> Iterator[None]:
+    """Inside, captured functions run as they are: someone is to be told of each operation."""
+    token = _watched.set(True)
+    try:
+        yield
+    finally:
+        _watched.reset(token)
+
+
+def runs_as_it_is() -> bool:
+    """Whether a captured function runs as it is here and now: as a part of a recording, or watched."""
+    return _current.get() is not None or _watched.get()
 
 
 def on_host(action: Callable[[], None]) -> None:

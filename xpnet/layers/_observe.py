@@ -3,6 +3,7 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from xpnet._typing import Array, Pullback
+from xpnet.backend import watched as as_it_is
 from xpnet.layers._layer import Layer
 
 OnForward: TypeAlias = Callable[[str, Array, Array], None]
@@ -14,6 +15,8 @@ def observe(
     model: Layer, *, on_forward: OnForward | None = None, on_backward: OnBackward | None = None
 ) -> Iterator[None]:
     """While the block runs, tells of every layer that has no layers below it, in the order they run.
+
+    What is captured (see `xpnet.capture`) runs as it is inside, operation by operation.
 
     Parameters
     ----------
@@ -36,7 +39,8 @@ def observe(
     for path, layer in watched.items():
         vars(layer)["forward"] = _watching(path, layer, on_forward, on_backward)
     try:
-        yield
+        with as_it_is():
+            yield
     finally:
         for layer, forward in before:
             del vars(layer)["forward"]
