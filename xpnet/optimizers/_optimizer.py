@@ -10,6 +10,9 @@ from xpnet.layers import FlatStore, Layer, check_names_and_shapes
 from xpnet.optimizers._loss_scale import LossScale
 from xpnet.schedules import Schedule
 
+_NUMBERS = (float, int, Real)
+"""Numbers of Python first, which are found in a tenth of the time: settings are looked at before each replay."""
+
 
 class NonFiniteError(ArithmeticError):
     """A loss or a gradient is infinite or NaN; the step that met it has changed no parameter.
@@ -214,9 +217,9 @@ class Optimizer(ABC):
 
     def _settings(self) -> Hashable:
         """The numbers of a step that a user may change, and whether the store still holds the parameters."""
-        numbers = {name: value for name, value in vars(self).items() if value is None or isinstance(value, Real)}
-        own = (item for item in numbers.items() if item[0] != "steps" and not item[0].startswith("_"))
-        return (*own, self.store.intact)
+        own = [(name, value) for name, value in vars(self).items() if name[0] != "_" and name != "steps"]
+        numbers = [item for item in own if item[1] is None or isinstance(item[1], _NUMBERS)]
+        return (*numbers, self.store.intact)
 
     def _decay_weights(self) -> None:
         if self.weight_decay:
