@@ -208,6 +208,24 @@ def test_too_many_shapes_are_said_and_run_as_they_are(backend, changed):
     assert step.graphs == 0
 
 
+def test_settings_that_change_with_each_call_are_said_and_the_step_runs_as_it_is(backend, pairs, changed):
+    model, optimizer = make(backend)
+    changed.pairs.append((model, optimizer))
+    step = capture(stepping(model, optimizer))
+
+    def train(calls):
+        for i in range(calls):
+            optimizer.weight_decay += 1e-4
+            step(*pairs[i % 12])
+
+    train(3 * 8 + 2)
+    assert step.why_not is None
+    with pytest.warns(CaptureWarning, match=r"8 recordings were launched once each.*was changed before the next call"):
+        train(1)
+    train(3)
+    assert (step.graphs, step.replays, optimizer.steps) == (0, 8, 30)
+
+
 def test_a_step_that_looks_at_a_value_is_named_with_its_line_and_runs_as_it_is(backend, pairs, changed):
     plain, *_ = trained(backend, pairs, lambda step, *_: step)
 

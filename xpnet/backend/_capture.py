@@ -62,6 +62,7 @@ class Captured:
         self.why_not: str | None = None
         self._recorder: Recorder | None = None
         self._library = ""
+        self._in_vain = 0
         self._calls: dict[Any, int] = {}
         self._graphs: dict[Any, list[tuple[Graph, Recording]]] = {}
 
@@ -84,6 +85,7 @@ class Captured:
         for graph, host in self._graphs.get(key, ()):
             if not host.holds():
                 del self._graphs[key], self._calls[key]
+                self._in_vain = self._in_vain + 1 if host.replays == 1 else 0
                 break
             if host.fits():
                 return self._replay(graph, host, arguments)
@@ -93,6 +95,7 @@ class Captured:
         host.act()
         graph.launch(*arguments)
         host.leave()
+        host.replays += 1
         self.replays += 1
         return graph.outputs
 
@@ -118,6 +121,12 @@ class Captured:
         if self.graphs == _MOST:
             return self._without(
                 f"more than {_MOST} shapes came, and each is recorded apart; make batches of one size (drop_last=True)",
+                arguments,
+            )
+        if self._in_vain == _MOST:
+            return self._without(
+                f"{_MOST} recordings were launched once each, as what they hold (rates of dropout, decay, strength of "
+                "penalties, …) was changed before the next call",
                 arguments,
             )
         host = Recording()

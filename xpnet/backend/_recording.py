@@ -18,6 +18,7 @@ class Recording:
     actions : what the host does before each replay, in order.
     conditions : functions and what they returned while the step was recorded: a replay is the same step only while
         they return the same.
+    replays : how often the recording was launched.
     found, left : attributes that the step goes by and changes: owner, name, and the value before and after it. A
         replay needs the former and leaves the latter.
     """
@@ -26,6 +27,7 @@ class Recording:
         self.actions: list[Callable[[], None]] = []
         self.conditions: list[tuple[Callable[[], Hashable], Hashable]] = []
         self.found: dict[tuple[int, str], tuple[object, str, Any]] = {}
+        self.replays = 0
         self.left: list[tuple[object, str, Any]] = []
 
     def holds(self) -> bool:

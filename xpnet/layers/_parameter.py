@@ -76,6 +76,7 @@ class Parameter:
             self.clear()
             return
         gradient = self._fitting("grad", gradient)
+        goes_by(self, "stale")
         self.stale = True
         self.accumulate(gradient)
 
