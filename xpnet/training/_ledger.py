@@ -4,6 +4,9 @@ from typing import Any, final
 from xpnet._typing import Array
 from xpnet.backend import Backend, elementwise, readable
 
+_MOST = 1024
+"""Steps that a table has room for: each step goes over all of its row."""
+
 
 @elementwise(updates=1)
 def _note(xp: Any, row: Array, numbers: Array, place: Array, value: Array) -> Array:
@@ -23,16 +26,17 @@ class Ledger:
     backend : where the values are.
     like : an array there, of the type of the losses.
     names : of the quantities.
-    capacity : how many steps may come before the next `read`.
+    every : how many steps come before the next `read`; where they are very many, it reads in between.
     """
 
-    def __init__(self, backend: Backend, like: Array, names: Sequence[str], capacity: int) -> None:
+    def __init__(self, backend: Backend, like: Array, names: Sequence[str], every: int) -> None:
         self.names = tuple(names)
         self.sizes: list[int] = []
         self.rows: list[tuple[float, ...]] = []
         self._backend = backend
         self._waits = not readable(like)
         if self._waits:
+            capacity = self._capacity = min(every, _MOST)
             xp, place = backend.xp, {"device": backend.device_of(like)}
             self._table = xp.zeros((len(self.names), capacity), dtype=like.dtype, **place)
             self._place = xp.zeros((), dtype=xp.int64, **place)
@@ -56,6 +60,8 @@ class Ledger:
     def count(self, examples: int) -> None:
         """The number of examples of the step that was noted last."""
         self.sizes.append(examples)
+        if self._waits and len(self.sizes) - len(self.rows) == self._capacity:
+            self.read()
 
     def read(self) -> None:
         """Brings what was noted since the last time to the host."""
