@@ -276,6 +276,35 @@ def test_a_recording_that_fails_half_way_leaves_gradients_to_be_overwritten(back
     agree(model, other, backend)
 
 
+def test_a_recording_that_is_interrupted_changes_nothing_and_is_made_at_the_next_call(backend, pairs, changed):
+    def through(step, model, optimizer):
+        changed.pairs[:] = [(model, optimizer)]
+
+        def interrupted(x, t):
+            y, pullback = model.forward(x)
+            pullback(softmax_cross_entropy(y, t)[1]())
+            if recording() is not None and keyboard:
+                raise keyboard.pop()
+            return step(x, t)
+
+        return capture(interrupted)
+
+    keyboard = [KeyboardInterrupt()]
+    model, optimizer = make(backend)
+    captured = through(stepping(model, optimizer), model, optimizer)
+    for pair in pairs[:2]:
+        captured(*pair)
+    before = bits(model)
+    with pytest.raises(KeyboardInterrupt):
+        captured(*pairs[2])
+    assert optimizer.steps == 2
+    assert all(parameter.stale for parameter in model.parameters().values())
+    for path, values in bits(model).items():
+        np.testing.assert_array_equal(values, before[path])
+    captured(*pairs[2])
+    assert (captured.graphs, captured.replays, optimizer.steps, captured.why_not) == (1, 1, 3, None)
+
+
 def test_a_recording_that_fails_holds_no_memory_when_the_step_runs_as_it_is(backend, changed):
     held, alive = [], []
 

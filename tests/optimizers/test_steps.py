@@ -19,6 +19,17 @@ def test_first_step_of_adam_has_full_precision_in_float32(backend, accumulate, v
     np.testing.assert_allclose(values_of(model)["weight"], expected, rtol=5e-7)
 
 
+def test_betas_that_are_changed_correct_the_bias_too(backend, accumulate, bits_of):
+    changed, made = Linear(5, 4, weight=zeros), Linear(5, 4, weight=zeros)
+    optimizer, other = Adam(changed), Adam(made, beta1=0.5, beta2=0.6)
+    optimizer.beta1, optimizer.beta2 = 0.5, 0.6
+    for model in (changed, made):
+        accumulate(model, {"weight": np.linspace(-1.0, 1.0, 20).reshape(5, 4), "bias": np.ones(4)})
+    optimizer.step()
+    other.step()
+    assert bits_of(changed, optimizer) == bits_of(made, other)
+
+
 def test_a_parameter_that_no_pullback_reached_counts_as_zero(
     backend, rule, network, slope, accumulate, descend, values_of, bits_of
 ):

@@ -54,11 +54,11 @@ class _AdamRule(Optimizer):
         self.beta1, self.beta2 = check_fraction(name, "beta1", beta1), check_fraction(name, "beta2", beta2)
         self.eps = check_positive(name, "eps", eps)
         self._m, self._v = self._moment("mean"), self._moment("mean_squares")
-        self._logs = tuple(math.log(beta) if beta else -math.inf for beta in (beta1, beta2))
 
     def _update(self, rate: Array, time: Array, healthy: Array) -> None:
         store = self.store
-        rate, eps = _corrected(rate, time, *self._logs, self.eps)
+        logs = (math.log(beta) if beta else -math.inf for beta in (self.beta1, self.beta2))
+        rate, eps = _corrected(rate, time, *logs, self.eps)
         forget = 1.0 - self.beta1, 1.0 - self.beta2
         _rule(store.data, self._m, self._v, store.grad, rate, eps, *forget, guard=healthy)
 
