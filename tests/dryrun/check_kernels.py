@@ -150,6 +150,13 @@ def check_columns(n, columns, dtype):
     assert all(place is part for place, part in zip(places, got))
 
 
+def check_no_rows(dtype):
+    own = "float32" if dtype == "float16" else dtype
+    none, center = np.empty((0, 3), dtype), np.ones(3, own)
+    for name, got in zip(("sums", "products"), kernels.column_products(none, none, center)):
+        compare(name, dtype, got, np.zeros(3), "exact", own)
+
+
 IMAGES = [
     ((8, 8), (1, 1), (8, 8)),
     ((5, 7), (1, 1), (5, 7)),
@@ -170,6 +177,7 @@ for dtype in DTYPES:
         check_rows(n, columns, dtype)
     for n, columns in ((2, 1), (31, 3), (65, 3), (100, 5), (2000, 130), (40_000, 2)):
         check_columns(n, columns, dtype)
+    check_no_rows(dtype)
 _cupy_kernels._LARGE = 1  # from now on, indices have 64 bits
 for geometry in list(windows())[8:12]:
     check_windows(geometry, 2, 3, "float32")
