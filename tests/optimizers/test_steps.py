@@ -164,6 +164,7 @@ def test_a_refused_step_changes_nothing_and_the_next_one_works(pair, cause, valu
     before = bits_of(model, optimizer)
     with pytest.raises(NonFiniteError, match=REFUSED) as caught:
         bad_step(model, optimizer, cause, value)
+        optimizer.raise_if_not_finite()  # on a device the step itself does not look
     assert caught.value.step == 2
     assert bits_of(model, optimizer) == before
     descend(model, optimizer, range(2, 4))
