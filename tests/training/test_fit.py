@@ -33,7 +33,7 @@ def test_every_backend_shows_the_same_losses_over_50_steps(backend, examples, ne
 
 def test_fit_is_the_loop_written_by_hand_bit_for_bit(backend, examples, network, train, bits_of):
     fitted, trained = network(seed=4), network(seed=4)
-    history = train(fitted, examples, epochs=3, seed=4)
+    history = train(fitted, examples, epochs=3, seed=4, capture="off")  # a recording may choose other products
 
     optimizer, pairs, found = Adam(trained, 0.05), data.batches(*examples, 10), []
     for _ in range(3):
@@ -58,10 +58,10 @@ def test_the_seed_decides_the_masks_and_nothing_else(backend, examples, network,
 
 def test_training_goes_on_where_it_ended(backend, examples, network, train, bits_of):
     once, twice = network(), network()
-    train(once, examples, epochs=4)
+    train(once, examples, epochs=4, capture="off")
     optimizer, pairs = Adam(twice, 0.05), data.batches(*examples, 10)
     for _ in range(2):
-        xpnet.fit(twice, pairs, loss=CROSS_ENTROPY, optimizer=optimizer, epochs=2)
+        xpnet.fit(twice, pairs, loss=CROSS_ENTROPY, optimizer=optimizer, epochs=2, capture="off")
     assert bits_of(once) == bits_of(twice)
 
 
@@ -253,7 +253,10 @@ def test_a_run_that_stops_at_infinity_leaves_its_history(backend):
     pairs = xpnet.data.batches(1e3 * x, t, 10)
     with pytest.raises(xpnet.NonFiniteError) as caught:
         xpnet.fit(model, pairs, loss=xpnet.losses.squared_error, optimizer=xpnet.optimizers.SGD(model, 1.0), epochs=9)
-    assert len(caught.value.history.steps["loss"]) == caught.value.step > 0
+    losses, step = caught.value.history.steps["loss"], caught.value.step
+    assert step > 0
+    assert np.isfinite(losses[:step]).all()
+    assert len(losses) == step or not backend.readable(model.parameters()["0.weight"].data)  # others came before a look
 
 
 class FailsAt:
@@ -278,7 +281,7 @@ def test_a_step_without_enough_memory_keeps_the_history_and_the_state(backend, e
             states.append(bits_of(model))
 
     with pytest.raises(training.OutOfMemoryError, match=r"a training step on a batch of 10.*A batch of") as caught:
-        train(model, examples, loss=FailsAt(2, error), callbacks=[Remember()])
+        train(model, examples, loss=FailsAt(2, error), callbacks=[Remember()], capture="off")
     assert bits_of(model) == states[-1]
     assert len(states) == len(caught.value.history.steps["loss"]) == 2
     assert caught.value.fits is None or caught.value.fits < 10
@@ -292,7 +295,7 @@ def test_a_device_that_is_gone_leaves_the_history(backend, examples, train, netw
             raise gone
 
     with pytest.raises(training.DeviceLostError, match="the device is gone") as caught:
-        train(network(), examples, loss=FailsAt(8, gone), callbacks=[Reads()])
+        train(network(), examples, loss=FailsAt(8, gone), callbacks=[Reads()], capture="off", log_every=1)
     assert len(caught.value.history["loss"]) == 1
     assert len(caught.value.history.steps["loss"]) == 8
 
@@ -304,5 +307,5 @@ def test_a_device_that_is_gone_between_steps_is_said_too(backend, network):
 
     model = network()
     with pytest.raises(training.DeviceLostError, match="the device is gone") as caught:
-        xpnet.fit(model, pairs(), loss=losses.softmax_cross_entropy, optimizer=Adam(model), epochs=1)
+        xpnet.fit(model, pairs(), loss=losses.softmax_cross_entropy, optimizer=Adam(model), epochs=1, log_every=1)
     assert len(caught.value.history.steps["loss"]) == 1

@@ -149,7 +149,7 @@ def test_the_message_names_step_layer_and_direction_and_the_step_is_undone(
     with pytest.raises(
         NonFiniteError, match=f"^step {step}: the loss or the gradients are.*{text}.*{REMEDIES}$"
     ) as caught:
-        xpnet.fit(model, pairs, loss=loss, optimizer=optimizer, epochs=1, callbacks=[watch])
+        xpnet.fit(model, pairs, loss=loss, optimizer=optimizer, epochs=1, callbacks=[watch], log_every=1)
     assert (caught.value.step, caught.value.layer, caught.value.direction) == (step, layer, direction)
     assert bits_of(model) == watch.states[step]
     assert len(watch.states) == step + 1
@@ -165,14 +165,15 @@ def test_inputs_that_are_not_finite_are_named_as_such(backend, batches_with_one_
 
 
 def test_training_goes_on_with_better_batches(backend, batches_with_one_bad, bits_of):
+    options = {"log_every": 1, "capture": "off"}
     good = batches_with_one_bad(None)
     stopped, undisturbed = trapped("backward"), trapped("backward")
     undisturbed.load_state(stopped.state())
     optimizers = [Adam(model, 0.01) for model in (stopped, undisturbed)]
     with pytest.raises(NonFiniteError):
-        xpnet.fit(stopped, batches_with_one_bad(4), loss=gentle, optimizer=optimizers[0], epochs=1)
-    xpnet.fit(stopped, good[4:], loss=gentle, optimizer=optimizers[0], epochs=1)
-    xpnet.fit(undisturbed, good, loss=gentle, optimizer=optimizers[1], epochs=1)
+        xpnet.fit(stopped, batches_with_one_bad(4), loss=gentle, optimizer=optimizers[0], epochs=1, **options)
+    xpnet.fit(stopped, good[4:], loss=gentle, optimizer=optimizers[0], epochs=1, **options)
+    xpnet.fit(undisturbed, good, loss=gentle, optimizer=optimizers[1], epochs=1, **options)
     assert bits_of(stopped) == bits_of(undisturbed)
 
 
