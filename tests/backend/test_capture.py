@@ -351,7 +351,7 @@ def test_a_captured_step_inside_another_is_a_part_of_it(backend, changed):
 
 def test_two_models_are_captured_side_by_side_and_in_threads(backend, pairs, changed):
     plain, *_ = trained(backend, pairs, lambda step, *_: step)
-    models, errors = [], []
+    errors = []
 
     def captured(step, *pair):
         changed.pairs.append(pair)
@@ -366,21 +366,24 @@ def test_two_models_are_captured_side_by_side_and_in_threads(backend, pairs, cha
         agree(model, plain, backend)
     changed.pairs.clear()
 
-    def work():
+    def work(model, optimizer):
         try:
             with xpnet.use_backend(backend):
-                models.append(trained(backend, pairs, lambda step, *_: capture(step))[0])
+                step = capture(stepping(model, optimizer))
+                for pair in pairs:
+                    step(*pair)
         except Exception as error:
             errors.append(error)
 
     if backend.name == "cupy":  # the stub puts all arrays back, also those of other threads
-        threads = [threading.Thread(target=work) for _ in range(2)]
+        second = [make(backend) for _ in range(2)]  # here, for the seed is the process's
+        threads = [threading.Thread(target=work, args=pair) for pair in second]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         assert not errors
-        for model in models:
+        for model, _ in second:
             agree(model, plain, backend)
 
 
