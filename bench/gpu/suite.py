@@ -27,6 +27,8 @@ _COUNT = re.compile(r"(\d+) (passed|failed|errors?|skipped|xfailed|deselected)")
 _NOTHING_COLLECTED = 5
 # The versions there are not ours to choose, and what they announce for later must not fail a test.
 _WARNINGS = [f"-Wdefault::{kind}" for kind in ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning")]
+# Nor is the cuDNN there: convolutions of odd shapes that it has no engine for are computed the generic way.
+_WARNINGS.append("-Wdefault:cuDNN has no engine:RuntimeWarning")
 
 
 @dataclass
