@@ -15,7 +15,7 @@ from xpnet.backend._cupy_graph import CudaRecorder
 from xpnet.backend._cupy_kernels_columns import ColumnKernels
 from xpnet.backend._cupy_uploads import Uploads
 from xpnet.backend._elementwise import Body, fresh
-from xpnet.backend._registry import BackendUnavailableError
+from xpnet.backend._registry import BackendUnavailableError, open_backend
 from xpnet.backend._windows import Windows
 
 _ROW = 256
@@ -188,8 +188,9 @@ class CuPy(ColumnKernels, Backend):
         return False
 
     def recorder(self) -> CudaRecorder:
+        kept = open_backend(self.name)._kept  # where functions find it, whatever device and type were chosen
         with self._here():
-            return CudaRecorder(self._cupy, self._kept)
+            return CudaRecorder(self._cupy, kept)
 
     def synchronize(self) -> None:
         with self._here():
