@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import xpnet
-from xpnet.backend import CaptureUnavailableError, CaptureWarning, capture, get_backend, recording
+from xpnet.backend import CaptureUnavailableError, CaptureWarning, capture, recording
 from xpnet.losses import softmax_cross_entropy
 from xpnet.training import _fit, train_step
 from xpnet.training._ledger import Ledger

@@ -20,8 +20,6 @@ class ColumnKernels(RowKernels):
     """The seams over the columns of (n, c)."""
 
     def column_statistics(self, x: Array, weight: Array, eps: float) -> tuple[Array, Array, Array, Array]:
-        if x.size == 0:
-            return super().column_statistics(x, weight, eps)
         partial, sizes = self._by_pieces("column_moments", x)
         mean, variance, inverse, scale = results = tuple(self.empty(weight.shape, weight) for _ in range(4))
         self._columns("join_moments", x)(partial, weight, *sizes, eps, *results, size=weight.size)
@@ -30,8 +28,6 @@ class ColumnKernels(RowKernels):
     def column_products(
         self, a: Array, b: Array, center: Array, out: tuple[Array | None, Array | None] = (None, None)
     ) -> tuple[Array, Array]:
-        if a.size == 0:
-            return super().column_products(a, b, center, out)
         partial, sizes = self._by_pieces("column_products", a, b, center)
         sums, products = (self.empty(center.shape, center) if place is None else place for place in out)
         self._columns("join_sums", a)(partial, *sizes, sums, products, size=center.size)
@@ -40,8 +36,8 @@ class ColumnKernels(RowKernels):
     def _by_pieces(self, name: str, first: Array, *others: Array) -> tuple[Array, tuple[int, ...]]:
         """Two numbers for each piece and channel, (2, pieces, c); and the sizes that the kernels ask for."""
         rows, channels = first.shape
-        most = min(_PIECES, max(1, _THREADS // channels), -(-rows // _ROWS))
-        length = -(-rows // most)
+        most = min(_PIECES, max(1, _THREADS // max(1, channels)), max(1, -(-rows // _ROWS)))
+        length = max(1, -(-rows // most))  # no rows are no pieces
         pieces = -(-rows // length)
         partial = self._cupy.empty((2, pieces, channels), dtype="float64" if first.dtype == "float64" else "float32")
         sizes = rows, channels, length, pieces
