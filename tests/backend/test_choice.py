@@ -1,6 +1,7 @@
 """Choosing a backend: for the process, for a block, for a thread; what cannot be chosen says why, and what mends it."""
 
 import asyncio
+import contextlib
 import re
 import sys
 import threading
@@ -13,7 +14,15 @@ import pytest
 import xpnet
 from xpnet import layers as L
 from xpnet import losses, optimizers
-from xpnet.backend import BackendUnavailableError, backend_of, open_backend
+from xpnet.backend import (
+    Backend,
+    BackendUnavailableError,
+    backend_of,
+    open_backend,
+    register_backend,
+    set_backend,
+    use_backend,
+)
 
 
 def test_numpy_in_float32_until_something_else_is_chosen():
@@ -266,3 +275,28 @@ def test_every_backend_describes_itself(backend):
     assert all(isinstance(line, str) and line for line in backend.describe())
     assert all(number >= 0 for number in backend.memory().values())
     backend.synchronize()
+
+
+def test_a_chosen_device_is_the_one_that_the_library_works_on(registry, monkeypatch):
+    """CuPy runs kernels on the current GPU of the thread, so choosing a device makes it the current one."""
+    entered = []
+
+    class OnDevices(Backend):
+        def _check_device(self):
+            pass
+
+        @contextlib.contextmanager
+        def here(self):
+            entered.append(self.device)
+            yield
+            entered.append("left")
+
+        def make_current(self):
+            entered.append(f"from now on {self.device}")
+
+    register_backend("on_devices", "array_api_strict", kind=OnDevices)
+    with use_backend("on_devices", device=2):
+        assert entered == [2]
+    assert entered == [2, "left"]
+    set_backend("on_devices", device=1)
+    assert entered == [2, "left", "from now on 1"]

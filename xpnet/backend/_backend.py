@@ -1,7 +1,7 @@
 """The backend room's one class: an array library seen through the few operations that may be faster than plain code."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import array_api_compat
@@ -332,6 +332,13 @@ class Backend(WinogradSeams, ColumnSeams):
     def quiet(self) -> AbstractContextManager[Any]:
         """A context without warnings of overflow: for code that looks for infinities and NaN itself."""
         return np.errstate(over="ignore", invalid="ignore", divide="ignore")
+
+    def here(self) -> AbstractContextManager[Any]:
+        """A context in which the library works on this backend's device, where it has a current one."""
+        return nullcontext()
+
+    def make_current(self) -> None:
+        """From now on, the library works on this backend's device in this thread, where it has a current one."""
 
     def synchronize(self) -> None:
         """Waits until the device has done all that was asked of it."""

@@ -83,6 +83,7 @@ def set_backend(name: str, *, device: Any = None, dtype: str = "float32", matmul
     """
     backend = open_backend(name, device=device, dtype=dtype, matmul=matmul)
     choose(backend)
+    backend.make_current()
     return backend
 
 
@@ -112,6 +113,7 @@ def use_backend(
     backend = name if isinstance(name, Backend) else open_backend(name, device=device, dtype=dtype, matmul=matmul)
     token = override.set(backend)
     try:
-        yield backend
+        with backend.here():
+            yield backend
     finally:
         override.reset(token)

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -48,19 +49,24 @@ class CuPy(ColumnKernels, Backend):
         if self.device is not None and self.device not in range(count):
             raise ValueError(f"device: cupy has the GPUs 0 to {count - 1}, got {self.device!r}")
 
-    def _here(self) -> Any:
+    def here(self) -> AbstractContextManager[Any]:
+        """With the GPU of this backend as the current one, on which CuPy runs its kernels."""
         return contextlib.nullcontext() if self.device is None else self._cupy.cuda.Device(self.device)
 
+    def make_current(self) -> None:
+        if self.device is not None:
+            self._cupy.cuda.Device(self.device).use()
+
     def _place(self, x: Array) -> Array:
-        with self._here():
+        with self.here():
             return self._cupy.asarray(x)
 
     def _from_host(self, host: np.ndarray[Any, Any], dtype: Any) -> Array:
-        with self._here():
+        with self.here():
             return self._cupy.asarray(host, dtype=dtype)
 
     def zeros(self, shape: Any) -> Array:
-        with self._here():
+        with self.here():
             return self._cupy.zeros(shape, dtype=self.dtype)
 
     def upload(self, host: np.ndarray[Any, Any], rows: Any = None) -> Callable[[], Array]:
@@ -73,7 +79,7 @@ class CuPy(ColumnKernels, Backend):
 
     def room(self) -> int:
         """What the GPU has free and what the pool holds for reuse, within the pool's limit."""
-        with self._here():
+        with self.here():
             pool = self._cupy.get_default_memory_pool()
             free = int(self._cupy.cuda.runtime.memGetInfo()[0]) + int(pool.free_bytes())
             limit = int(pool.get_limit())
@@ -118,7 +124,7 @@ class CuPy(ColumnKernels, Backend):
         return _cupy_products.planes(a, b, out, _cupy_products.TF32 if in_tf32 else _cupy_products.FLOAT32)
 
     def why_no_tf32(self) -> str | None:
-        with self._here():
+        with self.here():
             capability = int(self._cupy.cuda.Device().compute_capability)
         if capability >= 80:
             return None
@@ -189,11 +195,11 @@ class CuPy(ColumnKernels, Backend):
 
     def recorder(self) -> CudaRecorder:
         kept = open_backend(self.name)._kept  # where functions find it, whatever device and type were chosen
-        with self._here():
+        with self.here():
             return CudaRecorder(self._cupy, kept)
 
     def synchronize(self) -> None:
-        with self._here():
+        with self.here():
             self._cupy.cuda.get_current_stream().synchronize()
 
     def memory(self) -> dict[str, int]:
