@@ -295,8 +295,9 @@ def test_a_chosen_device_is_the_one_that_the_library_works_on(registry, monkeypa
             entered.append(f"from now on {self.device}")
 
     register_backend("on_devices", "array_api_strict", kind=OnDevices)
-    with use_backend("on_devices", device=2):
-        assert entered == [2]
-    assert entered == [2, "left"]
-    set_backend("on_devices", device=1)
-    assert entered == [2, "left", "from now on 1"]
+    first, second = (array_api_strict.Device(name) for name in ("device1", "device2"))
+    with use_backend("on_devices", device=first):
+        assert entered == [first]
+    assert entered == [first, "left"]
+    set_backend("on_devices", device=second)
+    assert entered == [first, "left", f"from now on {second}"]
