@@ -47,6 +47,18 @@ def test_the_loop_does_what_fit_does(monkeypatch, tmp_path):
     assert (xpnet.predict(written_out["model"], x) == xpnet.predict(fitted["model"], x)).all()
 
 
+def test_the_learners_network_is_diagnosed_in_the_words_that_are_shown(monkeypatch, tmp_path, capsys):
+    code, shown = re.search(
+        r"## Why does it not learn\?.*?```python\n(.*?)```\n\n```text\n(.*?)```", README, flags=re.DOTALL
+    ).groups()
+    found = run(code, monkeypatch, tmp_path, {"xpnet": xpnet})["report"].findings[0]
+    assert found.cause == "hinges_outside_data"
+    assert found.verified["after"] < 0.2 * found.verified["before"]
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[0] == shown.splitlines()[0]
+    assert (tmp_path / "report.html").stat().st_size > 10_000
+
+
 def test_weights_of_imagenet_are_loaded_and_go_on(monkeypatch, tmp_path):
     pytest.importorskip("onnx")
     code = re.search(r"```python\n(from PIL.*?)```", README, flags=re.DOTALL).group(1)

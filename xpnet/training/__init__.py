@@ -1,13 +1,15 @@
 """Training: `fit`, what it shows (`History`), what can listen to it (callbacks), and how good a model is (metrics)."""
 
 from xpnet.training._callbacks import BestWeights, Callback, EarlyStopping, GradientNorms, LogCSV, Run
-from xpnet.training._evaluate import evaluate, predict
+from xpnet.training._evaluate import Loss, evaluate, predict
 from xpnet.training._fit import fit, train_step
 from xpnet.training._history import History
 from xpnet.training._memory import DeviceLostError, MemoryWatch, OutOfMemoryError, explained_out_of_memory
 from xpnet.training._metrics import accuracy, r2
+from xpnet.training._watch import WATCHED, Watch, WatchWarning
 
 __all__ = [
+    "WATCHED",
     "BestWeights",
     "Callback",
     "DeviceLostError",
@@ -15,9 +17,12 @@ __all__ = [
     "GradientNorms",
     "History",
     "LogCSV",
+    "Loss",
     "MemoryWatch",
     "OutOfMemoryError",
     "Run",
+    "Watch",
+    "WatchWarning",
     "accuracy",
     "evaluate",
     "explained_out_of_memory",

@@ -1,0 +1,141 @@
+"""Dynamics: what a short real run shows, and what steps of other lengths would."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from xpnet.backend import HostArray
+from xpnet.diagnostics._patient import Parameters, Patient
+from xpnet.diagnostics._suspicion import Suspicion
+from xpnet.diagnostics._trials import Trial, Trials
+
+_SCALES = (1e-4, 1e-3, 1e-2, 0.1, 0.3, 3.0, 10.0, 100.0, 1000.0, 10000.0)
+
+
+_FARTHEST = 1e12
+_NOTHING = 1e-6
+"""Steps of this share of the weights, or less, are lost in rounding."""
+_MUCH = 0.1
+"""A run that ends below this share of another's loss is another kind of run."""
+_LITTLE = 0.3
+"""A network whose loss falls by less than this share hardly learns."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """How the patient learns as it is, beside the loss of outputs that are the same for all examples."""
+
+    trial: Trial
+    baseline: float
+
+    @property
+    def learned(self) -> float:
+        """The share of the baseline's loss that is gone at the end: 1 is all, 0 or less is nothing."""
+        if not self.trial.finite or not math.isfinite(self.baseline):
+            return 0.0 if not self.trial.finite else (1.0 - self.trial.end / max(self.trial.start, 1e-300))
+        return 1.0 - self.trial.end / max(self.baseline, 1e-300)
+
+    @property
+    def moved(self) -> float:
+        """The share of the loss at the start, or of the baseline's where that is less, that the run took away."""
+        return 1.0 - self.trial.end / max(min(self.trial.start, self.baseline), 1e-300) if self.trial.finite else 0.0
+
+    @property
+    def knew(self) -> bool:
+        """Whether the network was trained before: much better than the baseline from the start."""
+        return math.isfinite(self.baseline) and self.trial.start < 0.2 * self.baseline
+
+
+def examine_dynamics(patient: Patient, trials: Trials, course: Course) -> list[Suspicion]:
+    """The learning rate, by steps of other lengths."""
+    if patient.call_step is None:
+        return []
+    moved = _update_to_weight(patient)
+    if moved < _NOTHING and abs(course.trial.end - course.trial.start) < 0.01 * course.trial.start:
+        return [
+            Suspicion(
+                "rate_low",
+                f"a step changes the weights by {100 * moved:.2g} % of their size, and after {course.trial.steps} "
+                f"steps the loss is still {course.trial.end:.3g}",
+                0.6,
+                {"update_over_weight": moved, "loss": course.trial.end},
+                certain=True,
+            )
+        ]
+    runs = {scale: trials.run(patient.parameters, scale=scale) for scale in _SCALES}
+    farthest = max(runs)
+    while farthest < _FARTHEST and min(runs, key=lambda scale: _end(runs[scale])) == farthest:
+        farthest *= 100.0
+        runs[farthest] = trials.run(patient.parameters, scale=farthest)
+    found = [(scale, trial) for scale, trial in runs.items() if trial.finite]
+    if not found:
+        return []
+    scale, best = min(found, key=lambda pair: pair[1].end)
+    if not course.trial.finite:
+        scale, best = max((pair for pair in found if pair[1].end < 2.0 * best.end), key=lambda pair: pair[0])
+    evidence = {"best_scale": scale, "update_over_weight": moved, "loss": course.trial.end, "loss_at_best": best.end}
+    if course.knew and course.trial.finite and scale < 1.0:
+        return []
+    lost = not course.trial.finite or (course.learned < 0.0 and best.end < _MUCH * course.trial.end)
+    if scale < 0.3 or (scale < 1.0 and lost):
+        how = "diverges" if not course.trial.finite else f"ends at {course.trial.end:.3g}"
+        return [
+            Suspicion(
+                "rate_high",
+                f"the loss {how}, and with steps {1 / scale:.3g} times shorter it falls to {best.end:.3g}; a step "
+                f"changes the weights by {100 * moved:.2g} %",
+                0.6,
+                evidence,
+                remedy=f"a learning rate about {1 / scale:.3g} times lower",
+                tried=lambda trials: best,
+            )
+        ]
+    much = best.end < _MUCH * course.trial.end
+    if scale >= 100.0 and course.moved < (2.0 * _LITTLE if much else _LITTLE) and (much or not course.knew):
+        return [
+            Suspicion(
+                "rate_low",
+                f"after {course.trial.steps} steps the loss is {course.trial.end:.3g}, and {best.end:.3g} with steps "
+                f"{scale:.3g} times longer; a step changes the weights by {100 * moved:.2g} %",
+                0.6,
+                evidence,
+                remedy=f"a learning rate about {scale:.3g} times higher",
+                tried=lambda trials: best,
+            )
+        ]
+    return []
+
+
+def _end(trial: Trial) -> float:
+    return trial.end if trial.finite else math.inf
+
+
+def still_straight(patient: Patient, suspicion: Suspicion, course: Course, y: HostArray) -> Suspicion:
+    """A network that starts as a straight line and, after a run, is no better than the best one: that is proof."""
+    x, t = patient.data
+    if suspicion.cause != "hinges_outside_data" or t.size != y.size or not course.trial.finite:
+        return suspicion
+    rows = np.concatenate([x.reshape(len(x), -1), np.ones((len(x), 1))], axis=1).astype(float)
+    targets = t.reshape(y.shape).astype(float)
+    line = rows @ np.linalg.lstsq(rows, targets, rcond=None)[0]
+    best = patient.loss_of(line.reshape(y.shape).astype(y.dtype), t)
+    if not (best > 0.01 * course.baseline and 0.7 * best < course.trial.end < 4.0 * best):
+        return suspicion
+    proof = f"; after {course.trial.steps} steps its loss is {course.trial.end:.3g}, and a straight line's {best:.3g}"
+    return dataclasses.replace(suspicion, sentence=suspicion.sentence + proof, certain=True)
+
+
+def _update_to_weight(patient: Patient) -> float:
+    """How far one step moves the parameters, as a share of their size."""
+    x, t = patient.data
+    patient.reset()
+    new = patient.step(patient.parameters, x[:64], t[:64])
+    return _norm({n: new[n] - v for n, v in patient.parameters.items() if v.dtype.kind == "f" and n in new}) / max(
+        _norm(patient.parameters), 1e-300
+    )
+
+
+def _norm(parameters: Parameters) -> float:
+    return math.sqrt(sum(float(np.sum(np.square(v, dtype=float))) for v in parameters.values() if v.dtype.kind == "f"))

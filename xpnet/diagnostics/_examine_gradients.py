@@ -1,0 +1,161 @@
+"""Gradients: those that the network gives, or those that its step follows, against differences of the loss."""
+
+import math
+
+import numpy as np
+
+from xpnet.backend import HostArray
+from xpnet.diagnostics._check_gradients import check_gradients
+from xpnet.diagnostics._examine_data import standardize
+from xpnet.diagnostics._examine_initialization import redrawn
+from xpnet.diagnostics._patient import Parameters, Patient, PatientError
+from xpnet.diagnostics._report import Finding, Report
+from xpnet.diagnostics._suspicion import Suspicion
+
+_EXAMPLES = 24
+"""Examples that gradients are checked on; an odd batch size shows factors."""
+_WEIGHT = 0.94
+_REPEATS = 60
+
+
+def examine_gradients(patient: Patient) -> tuple[list[Suspicion], list[str]]:
+    """What is wrong with the gradients, and what could not be checked."""
+    if "forward" in patient.random_calls or "gradients" in patient.random_calls:
+        return [], ["gradients: forward or gradients draw at random"]
+    size = _EXAMPLES if patient.check is not None else patient.batch_size(min(_EXAMPLES, len(patient.data[0])))
+    x, t = _batch(patient, 0, size)
+    if patient.check is not None:
+        report = patient.check(x, t)
+        return _suspicions(report), list(report.unchecked)
+    if patient.call_gradients is not None:
+        report = _checked(patient, lambda p: patient.gradients(p, x, t), x, t)
+        return [*_confirmed(patient, report, x, t), *_against(patient, x, t)], list(report.unchecked)
+    if patient.call_step is None:
+        return [], ["gradients: neither gradients nor a step was given"]
+    rate = _rate(patient, x, t)
+    if rate is None:
+        return [], ["gradients: the step is no plain gradient descent; give gradients= to have them checked"]
+
+    def followed(parameters: Parameters) -> Parameters:
+        """What a step at these parameters goes against."""
+        patient.reset()
+        new = patient.step(parameters, x, t)
+        return {name: (values - new[name]) / rate for name, values in parameters.items() if values.dtype.kind == "f"}
+
+    report = _checked(patient, followed, x, t)
+    return _suspicions(report), list(report.unchecked)
+
+
+def _confirmed(patient: Patient, report: Report, x: HostArray, t: HostArray) -> list[Suspicion]:
+    """What is wrong in no known way has to be so with other weights too: a loss is flat where it is clipped."""
+    if any(finding.cause != "gradient_wrong" for finding in report.findings) or report.healthy:
+        return _suspicions(report)
+    rows = x.reshape(len(x), -1)
+    tame = standardize(rows.mean(axis=0), rows.std(axis=0) + 1e-6)(x)
+    again = _checked(patient, lambda p: patient.gradients(p, tame, t), tame, t, redrawn(patient, 0.5))
+    return _suspicions(again)
+
+
+def _against(patient: Patient, x: HostArray, t: HostArray) -> list[Suspicion]:
+    """Whether the step goes along the gradients, where they are given, instead of against them."""
+    if patient.call_step is None:
+        return []
+    patient.reset()
+    slopes = patient.gradients(patient.parameters, x, t)
+    for _ in range(_REPEATS):  # what a step remembers of others, such as momentum, is of this one then
+        new = patient.step(patient.parameters, x, t)
+    along = [
+        name
+        for name, slope in slopes.items()
+        if name in new
+        and slope.shape == new[name].shape
+        and np.any(slope)
+        and _cosine(new[name] - patient.parameters[name].astype(float), slope) > 0.9
+    ]
+    if not along:
+        return []
+    return [
+        Suspicion(
+            "gradient_sign",
+            f"the step moves {', '.join(along)} along the gradient, where the loss rises, instead of against it",
+            _WEIGHT,
+            {"along": along},
+            remedy="subtract the gradient: w -= rate * dw",
+            certain=True,
+        )
+    ]
+
+
+def _batch(patient: Patient, start: int, size: int) -> tuple[HostArray, HostArray]:
+    x, t = patient.data
+    rows = np.random.default_rng(start).permutation(len(x))[:size]
+    return x[rows], t[rows]
+
+
+def _checked(
+    patient: Patient, gradients: object, x: HostArray, t: HostArray, parameters: Parameters | None = None
+) -> Report:
+    return check_gradients(
+        lambda p: patient.loss(p, x, t),
+        patient.copies(parameters),
+        gradients,
+        forward=patient.forward,
+        x=x,
+        t=t,
+        other=_batch(patient, 1, len(x)),
+    )
+
+
+def _suspicions(report: Report) -> list[Suspicion]:
+    return [_suspicion(finding) for finding in report.findings]
+
+
+def _suspicion(finding: Finding) -> Suspicion:
+    return Suspicion(finding.cause, finding.sentence, _WEIGHT, finding.evidence, finding.remedy, certain=True)
+
+
+def _rate(patient: Patient, x: HostArray, t: HostArray) -> float | None:
+    """The rate of a step that is a plain descent, with one rate for most parameters."""
+    patient.reset()
+    try:
+        new = patient.step(patient.parameters, x, t)
+    except PatientError:
+        return None
+    moved = {
+        n: np.asarray(v, float) - new[n] for n, v in patient.parameters.items() if v.dtype.kind == "f" and n in new
+    }
+    slopes = {name: _numeric(patient, name, x, t) for name in moved}
+    rates = {
+        name: float((moved[name] * slope).sum() / (slope * slope).sum())
+        for name, slope in slopes.items()
+        if np.any(slope) and _cosine(moved[name], slope) > 0.9999
+    }
+    if not rates:
+        return None
+    rate = float(np.median(list(rates.values())))
+    if (
+        not math.isfinite(rate)
+        or rate <= 0.0
+        or sum(abs(r / rate - 1.0) < 0.01 for r in rates.values()) * 2 < len(moved)
+    ):
+        return None
+    return rate
+
+
+def _cosine(a: HostArray, b: HostArray) -> float:
+    return float((a * b).sum() / max(math.sqrt(float((a * a).sum()) * float((b * b).sum())), 1e-300))
+
+
+def _numeric(patient: Patient, name: str, x: HostArray, t: HostArray) -> HostArray:
+    """Central differences of the loss by each element of a parameter, of large ones only some."""
+    base = {n: v.astype(float) if v.dtype.kind == "f" else v for n, v in patient.copies().items()}
+    slope = np.zeros(base[name].shape)
+    flat, places = base[name].reshape(-1), range(base[name].size)
+    for i in places:
+        kept, h = flat[i], 1e-6 * max(1.0, abs(flat[i]))
+        flat[i] = kept + h
+        ahead = patient.loss(base, x, t)
+        flat[i] = kept - h
+        slope.reshape(-1)[i] = (ahead - patient.loss(base, x, t)) / (2 * h)
+        flat[i] = kept
+    return slope

@@ -1,0 +1,205 @@
+"""Initialization: equal units, scales, saturation, dead units, and where each ReLU bends relative to the data."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from xpnet.backend import HostArray
+from xpnet.diagnostics._patient import Parameters, Patient, Stage
+from xpnet.diagnostics._suspicion import Suspicion
+from xpnet.diagnostics._trials import Trial, Trials
+
+_RELUS = ("relu", "leaky_relu")
+_EDGE = 0.02
+"""A unit bends inside the data where at least this share of the examples lies on either side."""
+
+
+def examine_initialization(patient: Patient) -> list[Suspicion]:
+    """What the parameters at the start give away."""
+    found = list(_equal_units(patient))
+    stages = patient.look_inside(patient.parameters, patient.data[0])
+    if stages is None:
+        return [*found, *_scales_without_stages(patient)]
+    return [*found, *_hinges(patient, stages), *_scales(patient, stages)]
+
+
+def _equal_units(patient: Patient) -> Iterator[Suspicion]:
+    """Weights of which all columns, or all rows, are equal, before another layer: the units stay one unit."""
+    weights = {
+        name: values
+        for name, values in patient.parameters.items()
+        if values.ndim == 2 and max(values.shape) > 1 and not _is_bias(name)
+    }
+    hidden = [  # a last layer that starts at zero is a good habit
+        name for name, values in list(weights.items())[:-1] if _all_equal(values)
+    ]
+    if not hidden:
+        return
+    name = hidden[0]
+    what = "are all zero" if not np.any(patient.parameters[name]) else "are equal"
+    yield Suspicion(
+        "weights_zero",
+        f"the weights {name} {what}: its {max(patient.parameters[name].shape)} units compute the same, get the same "
+        "gradient, and stay one unit",
+        0.93,
+        {"weights": hidden},
+        certain=True,
+        tried=lambda trials: trials.run(redrawn(patient, 1.0)),
+    )
+
+
+def _all_equal(weights: HostArray) -> bool:
+    """Whether all units of a layer have the same weights; of one input or output, those are single numbers."""
+    if 1 in weights.shape:
+        return bool(np.ptp(weights) == 0.0)
+    return bool(np.all(weights == weights[:, :1]) or np.all(weights == weights[:1, :]))
+
+
+def _hinges(patient: Patient, stages: list[Stage]) -> Iterator[Suspicion]:
+    for stage in stages:
+        if stage.kind not in _RELUS or stage.z.ndim != 2:
+            continue
+        active = np.mean(stage.z > 0.0, axis=0)
+        inside = np.mean((active > _EDGE) & (active < 1.0 - _EDGE))
+        dead, units = float(np.mean(active <= _EDGE)), stage.z.shape[1]
+        if inside > 0.1:
+            continue
+        bends = round(units * (1.0 - inside))
+        evidence = {"units": units, "bend_inside_the_data": float(inside), "never_active": dead}
+        if dead > 0.9:
+            yield Suspicion(
+                "dead_relus",
+                f"{round(dead * units)} of the {units} units of {stage.name} are zero for all examples and get no "
+                "gradient",
+                0.8,
+                evidence,
+                certain=dead == 1.0,
+                strong=dead > 0.99,
+                tried=lambda trials: _with_hinges(patient, trials),
+            )
+        else:
+            low, high = float(patient.data[0].min()), float(patient.data[0].max())
+            yield Suspicion(
+                "hinges_outside_data",
+                f"{bends} of {units} ReLU hinges of {stage.name} lie at the edge of the data or outside (inputs go "
+                f"from {low:.3g} to {high:.3g}): the network starts as a straight line",
+                0.8,
+                evidence,
+                remedy="centre the inputs (x - mean) / deviation, or spread the biases so that units bend within "
+                "the data",
+                strong=inside < 0.01,
+                tried=lambda trials: _with_hinges(patient, trials),
+            )
+        return
+
+
+def _scales(patient: Patient, stages: list[Stage]) -> Iterator[Suspicion]:
+    """Units that are saturated, and signals that fade or grow."""
+    sizes = [float(np.sqrt(np.mean(stage.z**2))) for stage in stages]
+    saturating = [stage for stage in stages if stage.kind in ("sigmoid", "tanh")]
+    flat = [float(np.mean(np.abs(stage.z) > (5.0 if stage.kind == "sigmoid" else 2.5))) for stage in saturating]
+    if flat and max(flat) > 0.5:
+        stage = saturating[int(np.argmax(flat))]
+        yield Suspicion(
+            "weights_large",
+            f"{100 * max(flat):.0f} % of the values before the {stage.kind} of {stage.name} lie where it is flat, so "
+            "hardly any gradient passes",
+            0.75,
+            {"share_saturated": max(flat), "root_mean_squares": sizes},
+            strong=max(flat) > 0.75,
+            tried=lambda trials: trials.run(redrawn(patient, 1.0)),
+        )
+    elif sizes and max(sizes) > 20.0:
+        yield Suspicion(
+            "weights_large",
+            f"values before the activations reach a root mean square of {max(sizes):.3g}",
+            0.75,
+            {"root_mean_squares": sizes},
+            tried=lambda trials: trials.run(redrawn(patient, 1.0)),
+        )
+    if sizes and min(sizes) < 0.1:
+        fading = stages[int(np.argmin(sizes))]
+        yield Suspicion(
+            "weights_small",
+            f"values before the activation of {fading.name} have a root mean square of {min(sizes):.2g}: signals fade, "
+            "and gradients with them",
+            0.75,
+            {"root_mean_squares": sizes},
+            strong=min(sizes) < 0.01,
+            tried=lambda trials: trials.run(redrawn(patient, 1.0)),
+        )
+
+
+def _scales_without_stages(patient: Patient) -> Iterator[Suspicion]:
+    """By the weights alone, against Xavier's deviation, where the inside cannot be seen."""
+    ratios = {
+        name: float(values.std() / np.sqrt(2.0 / sum(_fans(values))))
+        for name, values in patient.parameters.items()
+        if values.ndim >= 2 and values.dtype.kind == "f"
+    }
+    if not ratios:
+        return
+    low, high = min(ratios, key=lambda n: ratios[n]), max(ratios, key=lambda n: ratios[n])
+    for name, cause, wrong in ((high, "weights_large", ratios[high] > 8.0), (low, "weights_small", ratios[low] < 0.1)):
+        if wrong:
+            yield Suspicion(
+                cause,
+                f"the weights {name} deviate {ratios[name]:.2g} times as much as Xavier's",
+                0.7,
+                {"deviation_over_xavier": ratios},
+                tried=lambda trials: trials.run(redrawn(patient, 1.0)),
+            )
+
+
+def redrawn(patient: Patient, scale: float) -> Parameters:
+    """The parameters with all weights drawn anew, by Xavier's or He's deviation, and biases of zero."""
+    random = np.random.default_rng(0)
+    stages = patient.look_inside(patient.parameters, patient.data[0][:8]) or []
+    relus = {stage.weight for stage in stages if stage.kind in _RELUS}
+    drawn = patient.copies()
+    for name, values in drawn.items():
+        if values.dtype.kind != "f":
+            continue
+        if (
+            values.ndim >= 2
+            and min(_fans(values)) > 0
+            and not (values.ndim == 2 and 1 in values.shape and _is_bias(name))
+        ):
+            inputs, outputs = _fans(values)
+            deviation = np.sqrt(2.0 / inputs) if name in relus else np.sqrt(2.0 / (inputs + outputs))
+            drawn[name] = (scale * deviation * random.standard_normal(values.shape)).astype(values.dtype)
+        elif _is_bias(name):
+            drawn[name] = np.zeros_like(values)
+    return drawn
+
+
+def _with_hinges(patient: Patient, trials: Trials) -> Trial:
+    """The better of two runs: with the weights as they are, and drawn anew."""
+    starts = patient.parameters, redrawn(patient, 1.0)
+    runs = [trials.run(spread_hinges(patient, start)) for start in starts]
+    return min(runs, key=lambda run: run.end if run.finite else np.inf)
+
+
+def spread_hinges(patient: Patient, start: Parameters) -> Parameters:
+    """These parameters with biases such that each ReLU bends at some example."""
+    random = np.random.default_rng(0)
+    x, parameters = patient.data[0], patient.copies(start)
+    stages = patient.look_inside(parameters, x) or []
+    for i, stage in enumerate(stages):
+        if stage.kind not in _RELUS or stage.bias is None:
+            continue
+        z = (patient.look_inside(parameters, x) or stages)[i].z
+        bias = parameters[stage.bias]
+        at = z[random.integers(0, len(z), z.shape[1]), np.arange(z.shape[1])]
+        parameters[stage.bias] = (bias - at.reshape(bias.shape)).astype(bias.dtype)
+    return parameters
+
+
+def _fans(values: HostArray) -> tuple[int, int]:
+    *kernel, inputs, outputs = values.shape
+    taps = int(np.prod(kernel)) if kernel else 1
+    return taps * inputs, taps * outputs
+
+
+def _is_bias(name: str) -> bool:
+    return name.lower().rpartition(".")[2].startswith(("b", "beta"))

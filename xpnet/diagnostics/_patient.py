@@ -1,0 +1,142 @@
+"""A network as the doctor sees it: functions of a dict of host arrays, called so that nothing of the user's changes."""
+
+import contextlib
+import random
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, final
+
+import numpy as np
+
+from xpnet.backend import HostArray
+from xpnet.diagnostics._report import Report
+from xpnet.diagnostics._trial_arrays import kept
+
+Parameters = dict[str, HostArray]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The values of one activation: `z` before it and `h` behind it, (n, units); `weight` is what made z, if known."""
+
+    name: str
+    kind: str
+    z: HostArray
+    h: HostArray
+    weight: str | None = None
+    bias: str | None = None
+
+
+class PatientError(Exception):
+    """A function of the network raised.
+
+    Attributes
+    ----------
+    function : its role, such as `"forward"`.
+    """
+
+    def __init__(self, function: str, error: Exception) -> None:
+        super().__init__(f"{function} raises {type(error).__name__}: {error}")
+        self.function = function
+
+
+@final
+@dataclass
+class Patient:
+    """A network, its data, and what may be done with both.
+
+    Parameters
+    ----------
+    parameters : the arrays at the start; they are never given away, only copies.
+    call_forward, call_loss, call_gradients, call_step : the user's functions; None where there is none.
+    data, validation : pairs (x, t).
+    look_inside : finds the activations of a network for parameters and inputs; None where it cannot look inside.
+    last_activation : its name, as far as that is known.
+    others : what stands beside the arrays in the user's dict.
+    reset : forgets what steps have left behind, such as moments.
+    check : checks gradients on a batch, where the patient does that itself.
+    """
+
+    parameters: Parameters
+    call_forward: Callable[[Parameters, Any], Any]
+    call_loss: Callable[[Any, Any], Any]
+    data: tuple[HostArray, HostArray]
+    call_gradients: Callable[[Parameters, Any, Any], Mapping[str, Any]] | None = None
+    call_step: Callable[[Parameters, Any, Any], Any] | None = None
+    validation: tuple[HostArray, HostArray] | None = None
+    look_inside: Callable[[Parameters, HostArray], list[Stage] | None] = lambda parameters, x: None
+    last_activation: str | None = None
+    others: Mapping[str, Any] = field(default_factory=dict)
+    reset: Callable[[], None] = lambda: None
+    check: Callable[[HostArray, HostArray], Report] | None = None
+    random_calls: set[str] = field(default_factory=set)
+
+    def copies(self, parameters: Parameters | None = None) -> Parameters:
+        """Copies of these parameters, or of those at the start."""
+        return {name: np.array(values) for name, values in (parameters or self.parameters).items()}
+
+    def _given(self, parameters: Parameters) -> dict[str, Any]:
+        """What the user's functions get: copies, beside whatever else stood in the user's dict."""
+        return {**self.others, **self.copies(parameters)}
+
+    def forward(self, parameters: Parameters, x: HostArray) -> HostArray:
+        """The outputs for inputs."""
+        return np.asarray(self._call("forward", self.call_forward, self._given(parameters), np.array(x)))
+
+    def loss_of(self, y: HostArray, t: HostArray) -> float:
+        """The loss of outputs."""
+        return float(np.asarray(self._call("loss", self.call_loss, np.array(y), np.array(t))))
+
+    def loss(self, parameters: Parameters, x: HostArray, t: HostArray) -> float:
+        """The loss of the outputs for inputs."""
+        return self.loss_of(self.forward(parameters, x), t)
+
+    def gradients(self, parameters: Parameters, x: HostArray, t: HostArray) -> Parameters:
+        """The user's gradients; only where there is such a function."""
+        assert self.call_gradients is not None
+        found = self._call("gradients", self.call_gradients, self._given(parameters), np.array(x), np.array(t))
+        return {name: np.array(values) for name, values in found.items()}
+
+    def step(self, parameters: Parameters, x: HostArray, t: HostArray) -> Parameters:
+        """The parameters after the user's own step, which changes them in place or puts new arrays into the dict."""
+        assert self.call_step is not None
+        changed = self._given(parameters)
+        self._call("step", self.call_step, changed, np.array(x), np.array(t))
+        return {name: np.array(changed[name]) for name in parameters}
+
+    def batch_size(self, wanted: int) -> int:
+        """The number of examples that the program takes at once: the wanted one, if it is not made for another."""
+        x, t = self.data
+        units = sorted({int(length) for values in self.parameters.values() for length in values.shape})
+        for size in (wanted, *units, len(x)):
+            if size <= len(x) and self._takes(x[:size], t[:size]):
+                return size
+        return wanted
+
+    def _takes(self, x: HostArray, t: HostArray) -> bool:
+        try:
+            if self.call_gradients is not None:
+                self.gradients(self.parameters, x, t)
+            if self.call_step is not None:
+                self.step(self.parameters, x, t)
+        except PatientError:
+            return False
+        return True
+
+    def _call(self, role: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                return function(*arguments)
+            except Exception as error:
+                raise PatientError(role, error) from error
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Inside, global generators start from `seed`, so that a program that draws from them repeats itself."""
+    with kept():
+        np.random.seed(seed)  # noqa: NPY002 - the generator that learners' programs draw from
+        random.seed(seed)
+        yield

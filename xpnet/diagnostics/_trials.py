@@ -1,0 +1,137 @@
+"""Short runs of a patient: as it is, or with something changed on a copy."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from xpnet.backend import HostArray
+from xpnet.diagnostics._patient import Parameters, Patient, seeded
+
+_BATCH = 64
+_SHOWN = 512
+"""Examples that losses are looked at on."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a short run showed.
+
+    Attributes
+    ----------
+    start, end : the loss before and, as the median of the last looks, behind the run.
+    losses : at all looks.
+    steps : how many steps were taken.
+    parameters : the last ones that are finite.
+    """
+
+    start: float
+    end: float
+    losses: tuple[float, ...]
+    steps: int
+    parameters: Parameters
+
+    @property
+    def finite(self) -> bool:
+        """Whether all losses were finite."""
+        return all(map(math.isfinite, self.losses))
+
+
+@final
+class Trials:
+    """Runs of one patient, all of the same length, which is chosen by what time there is.
+
+    Parameters
+    ----------
+    patient : who is run.
+    seconds : for one run.
+    rate : of plain gradient descent, for a patient without a step of its own.
+    """
+
+    def __init__(self, patient: Patient, seconds: float) -> None:
+        self.patient = patient
+        self.rate: float | None = None
+        self.steps = 20
+        self.batch = patient.batch_size(min(_BATCH, len(patient.data[0])))
+        started = time.perf_counter()
+        self.run(patient.parameters, steps=5)
+        each = (time.perf_counter() - started) / 6
+        self.steps = int(min(3000, max(200, seconds / max(each, 1e-6))))
+
+    def run(
+        self,
+        parameters: Parameters,
+        *,
+        scale: float = 1.0,
+        inputs: Callable[[HostArray], HostArray] = lambda x: x,
+        targets: Callable[[HostArray], HostArray] = lambda t: t,
+        steps: int | None = None,
+        examples: int | None = None,
+        advance: Callable[[Parameters, HostArray, HostArray], Parameters] | None = None,
+    ) -> Trial:
+        """Trains a copy.
+
+        Parameters
+        ----------
+        parameters : where it starts.
+        scale : each step is taken this many times as far.
+        inputs, targets : what is done to the data first.
+        examples : only so many are trained on.
+        advance : the step, if not the patient's own.
+        """
+        patient, order = self.patient, np.random.default_rng(0)
+        x, t = inputs(patient.data[0]), targets(patient.data[1])
+        if examples is not None:
+            x, t = x[:examples], t[:examples]
+        n, steps = len(x), steps or self.steps
+        advance = advance or self._own
+        patient.reset()
+        seen = slice(0, min(n, _SHOWN))
+        looks = {round(i) for i in np.linspace(steps / 20, steps, 20)}
+        losses = [patient.loss(parameters, x[seen], t[seen])]
+        with seeded(0):
+            for i in range(1, steps + 1):
+                whole = self.batch == _BATCH and n <= 2 * _BATCH
+                rows = slice(0, n) if whole else order.choice(n, min(n, self.batch), replace=False)
+                new = advance(parameters, x[rows], t[rows])
+                new = new if scale == 1.0 else _further(parameters, new, scale)
+                if not all_finite(new):
+                    losses.append(math.nan)
+                    break
+                parameters = new
+                if i in looks:
+                    losses.append(patient.loss(parameters, x[seen], t[seen]))
+                    if not math.isfinite(losses[-1]):
+                        break
+        return Trial(losses[0], float(np.median(losses[-5:])), tuple(losses), i, parameters)
+
+    def _own(self, parameters: Parameters, x: HostArray, t: HostArray) -> Parameters:
+        if self.patient.call_step is not None:
+            return self.patient.step(parameters, x, t)
+        rate = self.rate or 0.1
+        gradients = self.patient.gradients(parameters, x, t)
+        return {
+            name: values - np.asarray(rate * gradients[name].reshape(values.shape), values.dtype)
+            if name in gradients and np.size(gradients[name]) == values.size
+            else values
+            for name, values in parameters.items()
+        }
+
+
+def all_finite(parameters: Parameters) -> bool:
+    """Whether all parameters are."""
+    return all(np.all(np.isfinite(values)) for values in parameters.values() if values.dtype.kind == "f")
+
+
+def _further(old: Parameters, new: Parameters, scale: float) -> Parameters:
+    with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges is a finding
+        return {
+            name: np.asarray(old[name] + scale * (values - old[name]), values.dtype)
+            if values.dtype.kind == "f"
+            else values
+            for name, values in new.items()
+            if name in old
+        }
