@@ -25,6 +25,7 @@ lint: .venv/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/python -m bench.readme --check
+	$(BIN)/python -m bench.clinic.readme --check
 
 types: .venv/installed-dev
 	$(BIN)/mypy

@@ -31,25 +31,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--results", type=Path, default=ROOT / "bench" / "results")
     options = parser.parse_args(arguments)
     before = options.readme.read_text(encoding="utf-8")
-    after = replaced(before, text([Results.load(path) for path in sorted(options.results.glob("*.json"))]))
+    paths = [path for path in sorted(options.results.glob("*.json")) if path.name != "clinic.json"]  # no machine's
+    after = replaced(before, text([Results.load(path) for path in paths]))
     if options.check and before != after:
         raise SystemExit(f"{options.readme}: its benchmark tables are out of date; python -m bench.readme renews them")
     if before != after:
         options.readme.write_text(after, encoding="utf-8")
 
 
-def replaced(page: str, tables: str) -> str:
+def replaced(page: str, tables: str, begin: str = BEGIN, end: str = END) -> str:
     """The page with new tables between its marks.
 
     Raises
     ------
     SystemExit : the page has not each mark once, in their order.
     """
-    head, begin, rest = page.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not (begin and end) or BEGIN in rest or END in tail:
-        raise SystemExit(f"the README needs the lines {BEGIN} and {END} once each, in this order")
-    return f"{head}{BEGIN}\n{tables}\n{END}{tail}"
+    head, first, rest = page.partition(begin)
+    _, second, tail = rest.partition(end)
+    if not (first and second) or begin in rest or end in tail:
+        raise SystemExit(f"the page needs the lines {begin} and {end} once each, in this order")
+    return f"{head}{begin}\n{tables}\n{end}{tail}"
 
 
 def text(found: Sequence[Results]) -> str:

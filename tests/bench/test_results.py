@@ -138,6 +138,12 @@ def test_the_readme_is_renewed_between_its_marks(page):
     assert page.read_text(encoding="utf-8") == text
 
 
+def test_the_clinics_figures_are_no_machines(page):
+    (page.parent / "results" / "clinic.json").write_text('{"scores": {}, "verdicts": []}', encoding="utf-8")
+    run(page)
+    assert readme.text([RESULTS]) in page.read_text(encoding="utf-8")
+
+
 def test_check_fails_on_an_old_table_and_changes_nothing(page):
     before = page.read_text(encoding="utf-8")
     with pytest.raises(SystemExit, match="out of date"):
