@@ -10,7 +10,7 @@ import pytest
 import xpnet
 from xpnet.backend import CaptureUnavailableError, CaptureWarning, capture, recording
 from xpnet.losses import softmax_cross_entropy
-from xpnet.training import _fit, train_step
+from xpnet.training import Watch, _fit, train_step
 from xpnet.training._ledger import Ledger
 
 
@@ -456,7 +456,8 @@ def test_what_is_no_function_is_an_error():
         capture(3)
 
 
-def test_the_examples_of_a_run_are_recorded_but_for_a_smaller_last_batch(backend, changed, monkeypatch):
+@pytest.mark.parametrize("callbacks", [[], [Watch(every=2)]], ids=["alone", "watched"])
+def test_the_examples_of_a_run_are_recorded_but_for_a_smaller_last_batch(callbacks, backend, changed, monkeypatch):
     """`fit` with and without: the same parameters and the same history."""
     random = np.random.default_rng(2)
     x, t = random.standard_normal((32, 4)).astype(np.float32), random.integers(0, 3, 32)
@@ -480,6 +481,7 @@ def test_the_examples_of_a_run_are_recorded_but_for_a_smaller_last_batch(backend
             metrics={"accuracy": xpnet.training.accuracy},
             capture=mode,
             log_every=4,
+            callbacks=[] if mode == "off" else callbacks,
         )
         changed.pairs.clear()
         return model, history

@@ -9,6 +9,7 @@ from xpnet._typing import Array
 from xpnet.backend import sum_of_squares
 from xpnet.layers import Layer
 from xpnet.optimizers import Optimizer
+from xpnet.training._evaluate import Loss
 from xpnet.training._history import History
 
 
@@ -21,6 +22,8 @@ class Run:
     epoch : epochs done, from 1 in the first `on_epoch`.
     step : steps done in this run.
     history : what there is so far.
+    loss : the loss function of the run.
+    batch : (x, t) of the last step, in `on_step` alone.
     """
 
     model: Layer
@@ -29,6 +32,8 @@ class Run:
     epoch: int = 0
     step: int = 0
     history: History = field(default_factory=History)
+    loss: Loss | None = None
+    batch: tuple[Array, Array] | None = None
 
     def stop(self, reason: str) -> None:
         """Ends the run after this epoch."""

@@ -25,6 +25,7 @@ from xpnet.training._history import History
 from xpnet.training._ledger import Ledger
 from xpnet.training._memory import DeviceLostError, MemoryWatch, OutOfMemoryError, lost
 from xpnet.training._precision import check_precision, gradients
+from xpnet.training._watch import Watch
 
 CAPTURE = ("auto", "off")
 
@@ -79,6 +80,7 @@ def fit(
     capture: str = "auto",
     progress: bool | None = None,
     precision: str = "float32",
+    watch: bool = False,
 ) -> History:
     """Trains a model.
 
@@ -103,6 +105,8 @@ def fit(
     precision : `"float32"`, or `"float16"` for mixed precision: the passes run in float16 on copies of the parameters,
         which themselves stay float32, as do the loss, reductions, normalization's parameters and evaluation. The loss
         is scaled so that small gradients do not vanish; a step whose gradients overflow is skipped.
+    watch : whether to look at every fiftieth step for reasons why the model does not learn, with a `WatchWarning` once
+        for each; see `training.Watch`.
 
     Returns
     -------
@@ -145,8 +149,10 @@ def fit(
     seed_masks(model, checked_seed(seed))
     optimizer.raise_if_not_finite()  # a step of an earlier run that no one has looked at
     backend = model.backend
-    run = Run(model, optimizer, epochs)
-    listeners = [as_callback(callback) for callback in callbacks]
+    if not isinstance(watch, bool):
+        raise TypeError(f"fit: watch must be True or False, got {watch!r}; a Watch(…) belongs into callbacks")
+    run = Run(model, optimizer, epochs, loss=loss)
+    listeners = [as_callback(callback) for callback in callbacks] + ([Watch()] if watch else [])
     names = ("loss", *(metrics or {}), *(() if penalty is None else ("penalty",)))
     ledger = Ledger(backend, optimizer.store.data, names, log_every)
 
@@ -155,7 +161,7 @@ def fit(
         shown = [metric(y, t) for metric in (metrics or {}).values()]
         ledger.note(value, *shown, *(() if cost is None else (cost,)))
 
-    steps, watch = _Steps(step, capture), MemoryWatch(model)
+    steps, memory = _Steps(step, capture), MemoryWatch(model)
     with use_backend(backend), backend.quiet():
         gone = False
         for listener in listeners:
@@ -168,7 +174,7 @@ def fit(
                 total = len(batches) if isinstance(batches, Sized) else None
                 with tqdm(total=total, desc=f"epoch {run.epoch}/{epochs}", unit="batch", disable=hidden) as bar:
                     unseen = _Unseen(model, loss, precision)
-                    row = _epoch(run, batches, steps, ledger, watch, unseen, log_every, listeners, bar)
+                    row = _epoch(run, batches, steps, ledger, memory, unseen, log_every, listeners, bar)
                     if validation is not None:
                         found = evaluate(model, validation, loss=loss, metrics=metrics)
                         row |= {f"val_{name}": value for name, value in found.items()}
@@ -199,7 +205,7 @@ def _epoch(
     batches: Iterable[tuple[Array, Array]],
     step: "_Steps",
     ledger: Ledger,
-    watch: MemoryWatch,
+    memory: MemoryWatch,
     unseen: "_Unseen",
     log_every: int,
     listeners: Sequence[Callback],
@@ -213,7 +219,7 @@ def _epoch(
         for x, t in batches:
             unseen.batches[optimizer.steps] = x, t
             try:
-                with watch.step(x):
+                with memory.step(x):
                     step(x, t)
                     ledger.count(x.shape[0])
                     run.step += 1
@@ -225,8 +231,10 @@ def _epoch(
                         unseen.clear()
             except NonFiniteError as error:
                 raise unseen.explain(error) from None
+            run.batch = x, t
             for listener in listeners:
                 listener.on_step(run)
+            run.batch = None
             if look and not bar.disable:
                 bar.set_postfix({name: f"{value:.4g}" for name, value in ledger.last().items()}, refresh=False)
             bar.update()
