@@ -32,6 +32,7 @@ QUICK = {
     "sequence_cnn1d": ["--epochs", "1", "--examples", "100"],
     "digits_mlp": ["--epochs", "1"],
     "sine_regression": ["--steps", "20"],
+    "why_does_it_not_learn": ["--steps", "20", "--no-diagnosis"],
     "polynomial_regression": ["--steps", "20"],
     "vanishing_gradient": ["--steps", "10"],
     "optimizers": ["--steps", "3", "--epochs", "1"],
@@ -47,6 +48,7 @@ PICTURES = {
     "sequence_cnn1d": {"sequence_cnn1d.png"},
     "digits_mlp": {"learning_curve.png", "misclassified.png"},
     "sine_regression": {"sine_regression.png"},
+    "why_does_it_not_learn": {"why_does_it_not_learn.png"},
     "polynomial_regression": {"polynomial_regression.png"},
     "vanishing_gradient": {"vanishing_gradient_accuracy.png", "vanishing_gradient_norms.png"},
     "optimizers": {"optimizers.png"},
@@ -239,6 +241,49 @@ def test_sine_question_and_cure(run: Run) -> None:
     assert errors["standardised, rate 0.1"] < 0.001
     assert errors["inputs in [0, 1], rate 0.1"] > 0.001
     assert errors["standardised, rate 0.01"] > 0.001
+
+
+def test_the_learners_gradients_are_right(run: Run) -> None:
+    run("why_does_it_not_learn", *QUICK["why_does_it_not_learn"])
+    module = sys.modules["why_does_it_not_learn"]
+    network, ((x, t), _) = module.Network(0.01), module.sine()
+    network.b1[...] = 0.1  # no unit at its hinge
+    gradients = network.gradients(x, t)
+    for name, gradient in gradients.items():
+        direction, h = np.random.default_rng(1).standard_normal(gradient.shape), 1e-6
+        values, before = getattr(network, name), getattr(network, name).copy()
+        ahead, behind = [], []
+        for sign, losses in ((h, ahead), (-h, behind)):
+            values[...] = before + sign * direction
+            losses.append(module.half_squared_error(network.forward(x), t))
+        values[...] = before
+        assert (gradient * direction).sum() == pytest.approx((ahead[0] - behind[0]) / (2 * h), rel=1e-5)
+
+
+def test_the_learners_network_is_diagnosed_from_its_start(run: Run) -> None:
+    run("why_does_it_not_learn", *QUICK["why_does_it_not_learn"])
+    module = sys.modules["why_does_it_not_learn"]
+    train, test = module.sine()
+    network, scale = module.Network(0.01), xpnet.data.MinMax(train[0])
+    before = {name: values.copy() for name, values in vars(network).items() if name != "rate"}
+    report = module.diagnosed(network, (scale(train[0]), train[1]), (scale(test[0]), test[1]))
+    assert report.findings[0].cause == "hinges_outside_data"
+    assert "100 of 100" in report.findings[0].sentence
+    assert report.findings[0].verified is not None
+    for name, values in before.items():
+        np.testing.assert_array_equal(vars(network)[name], values)
+
+
+@pytest.mark.long
+def test_the_learners_network_is_mended(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    errors = run("why_does_it_not_learn")
+    assert errors["inputs in [0, 1], rate 0.01"] == pytest.approx(0.129, rel=0.1)
+    assert errors["centred inputs, rate 0.1"] < errors["inputs in [0, 1], rate 0.01"] / 100
+    shown = capsys.readouterr().out
+    learners, mended = shown.split("With centred inputs, rate 0.1:")
+    assert "100 of 100 ReLU hinges" in learners
+    assert "tried on a copy" in learners
+    assert mended.strip().startswith("Nothing wrong was found")
 
 
 def test_polynomial_is_known_inside_only(run: Run) -> None:
