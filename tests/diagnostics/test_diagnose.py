@@ -288,3 +288,19 @@ def test_what_a_step_remembers_is_put_back_before_each_run_and_in_the_end(rate, 
     assert network.steps == 0
     assert network.velocity["W1"] is velocity
     assert not np.any(velocity)
+
+
+class Epochs(Network):
+    """A step that goes through all it is given in shuffled batches."""
+
+    def step(self, p, x, t):
+        order = np.random.permutation(len(x))  # noqa: NPY002 - as learners write it
+        for start in range(0, len(x), 8):
+            rows = order[start : start + 8]
+            super().step(p, x[rows], t[rows])
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_step_of_several_batches_goes_against_the_gradient_although_one_bias_may_not(seed):
+    report = diagnose_functions(**Epochs(seed=seed).arguments())
+    assert report.healthy, str(report)

@@ -72,6 +72,7 @@ def _against(patient: Patient, x: HostArray, t: HostArray) -> list[Suspicion]:
         and np.any(slope)
         and _cosine(new[name] - patient.parameters[name].astype(float), slope) > 0.9
     ]
+    along = [name for name in along if not _against_one(patient, name, x[:1], t[:1])]
     if not along:
         return []
     return [
@@ -84,6 +85,21 @@ def _against(patient: Patient, x: HostArray, t: HostArray) -> list[Suspicion]:
             certain=True,
         )
     ]
+
+
+def _against_one(patient: Patient, name: str, x: HostArray, t: HostArray) -> bool:
+    """Whether, for one example, a step moves a parameter in another direction than along its gradient.
+
+    A step that goes through several batches ends where the last ones bring it; of one example, it has one.
+    """
+    try:
+        patient.reset()
+        slope = patient.gradients(patient.parameters, x, t)[name]
+        for _ in range(_REPEATS):
+            new = patient.step(patient.parameters, x, t)
+    except PatientError:  # it is made for batches of one size
+        return False
+    return bool(np.any(slope)) and _cosine(new[name] - patient.parameters[name].astype(float), slope) <= 0.9
 
 
 def _batch(patient: Patient, start: int, size: int) -> tuple[HostArray, HostArray]:
