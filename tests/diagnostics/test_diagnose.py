@@ -304,3 +304,15 @@ class Epochs(Network):
 def test_a_step_of_several_batches_goes_against_the_gradient_although_one_bias_may_not(seed):
     report = diagnose_functions(**Epochs(seed=seed).arguments())
     assert report.healthy, str(report)
+
+
+class NearlyRight(Network):
+    """Gradients as those of a trained network whose loss has an epsilon in its logarithm."""
+
+    def gradients(self, p, x, t):
+        return {name: 1.0005 * gradient for name, gradient in super().gradients(p, x, t).items()}
+
+
+def test_a_gradient_within_a_percent_of_the_right_one_is_no_fault():
+    report = diagnose_functions(**NearlyRight().arguments())
+    assert report.healthy, str(report)
