@@ -316,3 +316,30 @@ class NearlyRight(Network):
 def test_a_gradient_within_a_percent_of_the_right_one_is_no_fault():
     report = diagnose_functions(**NearlyRight().arguments())
     assert report.healthy, str(report)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"loss": lambda y, t: (y - t) ** 2}, "loss should give one number, and gives an array of shape (60, 1)"),
+        ({"loss": lambda y, t: None}, "loss should give one number, and gives a value of type object"),
+        ({"forward": lambda p, x: (x, x[:3])}, "forward gives a tuple, of which no array can be made"),
+        ({"gradients": lambda p, x, t: None}, "gradients should give a dict by the parameters' names, and gives None"),
+        ({"gradients": lambda p, x, t: {"W1": "one"}}, "gradients should give arrays of numbers, and gives a str"),
+        ({"step": lambda p, x, t: p.pop("W1")}, "step takes W1 out of the parameters"),
+    ],
+)
+def test_functions_that_give_what_is_of_no_use_are_a_finding(change, text):
+    (finding,) = diagnose_functions(**Network().arguments() | change).findings
+    assert finding.cause == "wrong_shape"
+    assert finding.sentence.startswith(text)
+
+
+def test_a_loss_as_an_array_of_one_and_gradients_in_the_parameters_order_are_fine():
+    network = Network()
+    functions = {
+        "loss": lambda y, t: np.mean((y - t) ** 2, keepdims=True),
+        "gradients": lambda p, x, t: tuple(network.gradients(p, x, t).values()),
+    }
+    report = diagnose_functions(**network.arguments() | functions)
+    assert report.healthy, str(report)

@@ -21,8 +21,8 @@ def examine_program(patient: Patient) -> list[Suspicion]:
 
 
 def raised(patient: Patient, error: PatientError) -> Suspicion:
-    """A function that raises, as a finding."""
-    return Suspicion("function_raises", str(error), 0.9, {"function": error.function}, certain=True)
+    """A function that raises, or gives what is of no use, as a finding."""
+    return Suspicion(error.cause, str(error), 0.9, {"function": error.function}, certain=True)
 
 
 def check_outputs(patient: Patient, y: HostArray) -> list[Suspicion]:

@@ -29,16 +29,18 @@ class Stage:
 
 
 class PatientError(Exception):
-    """A function of the network raised.
+    """A function of the network raised, or what it gives is of no use.
 
     Attributes
     ----------
     function : its role, such as `"forward"`.
+    cause : of the finding that this is.
     """
 
-    def __init__(self, function: str, error: Exception) -> None:
-        super().__init__(f"{function} raises {type(error).__name__}: {error}")
-        self.function = function
+    def __init__(self, function: str, error: Exception | str) -> None:
+        told = isinstance(error, str)
+        super().__init__(f"{function} {error if told else f'raises {type(error).__name__}: {error}'}")
+        self.function, self.cause = function, "wrong_shape" if told else "function_raises"
 
 
 @final
@@ -82,11 +84,15 @@ class Patient:
 
     def forward(self, parameters: Parameters, x: HostArray) -> HostArray:
         """The outputs for inputs."""
-        return np.asarray(self._call("forward", self.call_forward, self._given(parameters), np.array(x)))
+        return _array("forward", self._call("forward", self.call_forward, self._given(parameters), np.array(x)))
 
     def loss_of(self, y: HostArray, t: HostArray) -> float:
         """The loss of outputs."""
-        return float(np.asarray(self._call("loss", self.call_loss, np.array(y), np.array(t))))
+        value = _array("loss", self._call("loss", self.call_loss, np.array(y), np.array(t)))
+        if value.size != 1 or value.dtype.kind not in "fiub":
+            got = f"an array of shape {value.shape}" if value.ndim else f"a value of type {value.dtype}"
+            raise PatientError("loss", f"should give one number, and gives {got}")
+        return float(value.reshape(()))
 
     def loss(self, parameters: Parameters, x: HostArray, t: HostArray) -> float:
         """The loss of the outputs for inputs."""
@@ -96,14 +102,25 @@ class Patient:
         """The user's gradients; only where there is such a function."""
         assert self.call_gradients is not None
         found = self._call("gradients", self.call_gradients, self._given(parameters), np.array(x), np.array(t))
-        return {name: np.array(values) for name, values in found.items()}
+        if isinstance(found, (list, tuple)) and len(found) == len(self.parameters):
+            found = dict(zip(self.parameters, found, strict=True))
+        if not isinstance(found, Mapping):
+            raise PatientError("gradients", f"should give a dict by the parameters' names, and gives {_type(found)}")
+        arrays = {name: _array("gradients", values) for name, values in found.items()}
+        wrong = [name for name in arrays if name in self.parameters and arrays[name].dtype.kind not in "fiub"]
+        if wrong:
+            raise PatientError("gradients", f"should give arrays of numbers, and gives {_type(found[wrong[0]])}")
+        return arrays
 
     def step(self, parameters: Parameters, x: HostArray, t: HostArray) -> Parameters:
         """The parameters after the user's own step, which changes them in place or puts new arrays into the dict."""
         assert self.call_step is not None
         changed = self._given(parameters)
         self._call("step", self.call_step, changed, np.array(x), np.array(t))
-        return {name: np.array(changed[name]) for name in parameters}
+        missing = [name for name in parameters if name not in changed]
+        if missing:
+            raise PatientError("step", f"takes {', '.join(missing)} out of the parameters")
+        return {name: _array("step", changed[name]) for name in parameters}
 
     def batch_size(self, wanted: int) -> int:
         """The number of examples that the program takes at once: the wanted one, if it is not made for another."""
@@ -131,6 +148,23 @@ class Patient:
                 return function(*arguments)
             except Exception as error:
                 raise PatientError(role, error) from error
+
+
+def _array(role: str, values: Any) -> HostArray:
+    """A copy as an array.
+
+    Raises
+    ------
+    PatientError : it is none.
+    """
+    try:
+        return np.array(values)
+    except Exception as error:
+        raise PatientError(role, f"gives {_type(values)}, of which no array can be made: {error}") from error
+
+
+def _type(value: Any) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"
 
 
 @contextlib.contextmanager
