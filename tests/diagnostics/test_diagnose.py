@@ -343,3 +343,33 @@ def test_a_loss_as_an_array_of_one_and_gradients_in_the_parameters_order_are_fin
     }
     report = diagnose_functions(**network.arguments() | functions)
     assert report.healthy, str(report)
+
+
+STEPS, VELOCITY, DRAWN = 0, {}, np.random.default_rng(0)
+
+
+class Remembering:
+    """A step that is an object, and remembers in itself, in variables of its module, and in a generator."""
+
+    def __init__(self, network):
+        self.network, self.steps, self.velocity, self.random = network, 0, {}, np.random.default_rng(1)
+
+    def __call__(self, p, x, t):
+        global STEPS  # noqa: PLW0603 - as learners write it
+        STEPS += 1
+        self.steps += 1
+        DRAWN.random(), self.random.random()
+        for name, gradient in self.network.gradients(p, x, t).items():
+            VELOCITY[name] = 0.9 * VELOCITY.get(name, 0.0) - 0.02 * gradient
+            self.velocity[name] = gradient
+            p[name] += VELOCITY[name]
+
+
+def test_variables_of_a_module_objects_that_are_called_and_generators_are_put_back():
+    network = Network()
+    step = Remembering(network)
+    states = DRAWN.bit_generator.state, step.random.bit_generator.state
+    report = diagnose_functions(**network.arguments() | {"step": step})
+    assert report.healthy, str(report)
+    assert (STEPS, VELOCITY, step.steps, step.velocity) == (0, {}, 0, {})
+    assert (DRAWN.bit_generator.state, step.random.bit_generator.state) == states

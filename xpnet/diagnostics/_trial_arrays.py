@@ -86,6 +86,7 @@ class Snapshot:
         self._arrays: list[tuple[Array, Array]] = []
         self._dicts: list[tuple[dict[Any, Any], dict[Any, Any]]] = []
         self._lists: list[tuple[list[Any], list[Any]]] = []
+        self._generators: list[tuple[Any, Any]] = []
         self._seen: set[int] = set()
         for value in values:
             self._take(value, attributes=True)
@@ -99,6 +100,10 @@ class Snapshot:
             self._dicts.append((value, dict(value)))
         elif isinstance(value, list):
             self._lists.append((value, list(value)))
+        elif isinstance(value, (np.random.Generator, np.random.RandomState)):
+            self._generators.append((_bits(value), copy.deepcopy(_bits(value).state)))
+        elif isinstance(value, random.Random):
+            self._generators.append((value, value.getstate()))
         elif not isinstance(value, tuple):
             if attributes and isinstance(getattr(value, "__dict__", None), dict):
                 self._take(vars(value))
@@ -119,6 +124,16 @@ class Snapshot:
         for array, values in self._arrays:
             if not same_bits(array, values):
                 write(values, array)
+        for generator, state in self._generators:
+            if isinstance(generator, random.Random):
+                generator.setstate(state)
+            else:
+                generator.state = copy.deepcopy(state)
+
+
+def _bits(generator: Any) -> Any:
+    """What a generator of NumPy draws from."""
+    return generator.bit_generator if isinstance(generator, np.random.Generator) else generator._bit_generator
 
 
 @contextmanager
