@@ -223,6 +223,12 @@ def test_what_was_not_checked_is_said():
             ValueError,
             "diagnose_functions: data must have examples in rows",
         ),
+        ({"data": (np.ones((3, 1)), np.array(["a", "b", "a"]))}, TypeError, "data must be numbers, got t of type <U1"),
+        (
+            {"data": (np.array([[1.0], [np.nan]]), np.ones((2, 1)))},
+            ValueError,
+            "inputs must be finite, and 1 of 2 values of x are NaN or infinite",
+        ),
     ],
 )
 def test_arguments_of_another_kind_are_errors(change, error, text):
@@ -355,7 +361,7 @@ class Remembering:
         self.network, self.steps, self.velocity, self.random = network, 0, {}, np.random.default_rng(1)
 
     def __call__(self, p, x, t):
-        global STEPS  # noqa: PLW0603 - as learners write it
+        global STEPS
         STEPS += 1
         self.steps += 1
         DRAWN.random(), self.random.random()

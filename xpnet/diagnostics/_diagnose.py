@@ -149,6 +149,7 @@ def _examples(function: str, name: str, data: Any) -> tuple[HostArray, HostArray
         if not taken:
             raise ValueError(f"{function}: {name} has no batch")
         found = np.concatenate([x for x, _ in taken]), np.concatenate([t for _, t in taken])
+        _check_numbers(function, *found)
     return found[0][:_EXAMPLES], found[1][:_EXAMPLES]
 
 
@@ -163,8 +164,19 @@ def _pairs(function: str, data: Any) -> tuple[tuple[Any, Any], tuple[Any, Any] |
             raise ValueError(
                 f"{function}: data must have examples in rows, got shapes {pair[0].shape}, {pair[1].shape}"
             )
+        if pair is not None:
+            _check_numbers(function, *pair)
     assert found[0] is not None
     return found[0], found[1]
+
+
+def _check_numbers(function: str, x: HostArray, t: HostArray) -> None:
+    for name, values in (("x", x), ("t", t)):
+        if values.dtype.kind not in "fiub":
+            raise TypeError(f"{function}: data must be numbers, got {name} of type {values.dtype}")
+    bad = int(np.count_nonzero(~np.isfinite(x)))
+    if bad:
+        raise ValueError(f"{function}: inputs must be finite, and {bad} of {x.size} values of x are NaN or infinite")
 
 
 def _looking(patient: Patient) -> Callable[..., list[Stage] | None]:
