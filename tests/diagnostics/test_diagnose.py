@@ -379,3 +379,27 @@ def test_variables_of_a_module_objects_that_are_called_and_generators_are_put_ba
     assert report.healthy, str(report)
     assert (STEPS, VELOCITY, step.steps, step.velocity) == (0, {}, 0, {})
     assert (DRAWN.bit_generator.state, step.random.bit_generator.state) == states
+
+
+class Line(Network):
+    """A network without hidden layer."""
+
+    def __init__(self, x, t):
+        super().__init__()
+        self.data = x, t
+        self.parameters = {"W": np.zeros((x.shape[1], 1))}
+
+    def forward(self, p, x):
+        return x @ p["W"]
+
+    def gradients(self, p, x, t):
+        return {"W": 2.0 * x.T @ (x @ p["W"] - t) / len(x)}
+
+
+def test_a_column_of_ones_and_a_single_example_are_no_lost_features():
+    x = np.stack([np.ones(40), np.linspace(-1.0, 1.0, 40)], axis=1)
+    for rows in (slice(None), slice(1)):
+        report = diagnose_functions(**Line(x[rows], x[rows] @ [[1.0], [2.0]]).arguments())
+        assert report.healthy, str(report)
+    report = diagnose_functions(**Line(0.0 * x + 1.0, x[:, 1:]).arguments())
+    assert report.findings[0].cause == "inputs_constant"

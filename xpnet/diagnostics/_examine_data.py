@@ -69,13 +69,16 @@ def _features(patient: Patient) -> list[Suspicion]:
     found = []
     mean, spread = x.mean(axis=0), x.std(axis=0)
     moving = spread > 1e-12 * (np.abs(mean) + 1e-300)
+    if len(x) < 2:
+        return found
     if not moving.any():
         found.append(
             Suspicion("inputs_constant", f"all {x.shape[1]} features are the same for all examples", 1.0, certain=True)
         )
         return found
-    if np.mean(~moving) > _MANY_CONSTANT:
-        count = int(np.sum(~moving))
+    ones = bool(np.any(~moving & (mean == 1.0)))  # such a column stands for a bias
+    count = int(np.sum(~moving)) - ones
+    if count > _MANY_CONSTANT * len(moving):
         found.append(
             Suspicion(
                 "inputs_constant",
