@@ -403,3 +403,12 @@ def test_a_column_of_ones_and_a_single_example_are_no_lost_features():
         assert report.healthy, str(report)
     report = diagnose_functions(**Line(0.0 * x + 1.0, x[:, 1:]).arguments())
     assert report.findings[0].cause == "inputs_constant"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_few_examples_of_many_features_are_not_shuffled_because_neighbours_say_little(seed):
+    x = np.random.default_rng(seed).standard_normal((40, 20))
+    t = x[:, :1]
+    assert diagnose_functions(**Line(x, t).arguments()).healthy
+    shuffled = np.random.default_rng(seed + 100).permutation(t)
+    assert diagnose_functions(**Line(x, shuffled).arguments()).findings[0].cause == "labels_shuffled"

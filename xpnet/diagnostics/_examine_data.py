@@ -11,6 +11,8 @@ from xpnet.diagnostics._suspicion import Suspicion
 _MANY_CONSTANT = 0.4
 _MANY = 400
 """Examples that neighbours are looked for among."""
+_MANY_FEATURES = 5
+"""From so many on, near neighbours are not very near."""
 
 
 def examine_data(patient: Patient, y: HostArray) -> list[Suspicion]:
@@ -214,7 +216,7 @@ def _unrelated(patient: Patient) -> list[Suspicion]:
         real, chance = agreement(values, near), [agreement(each, near) for each in shuffled]
         found.append(((real - float(np.mean(chance))) / (float(np.std(chance)) + 1e-12), real, float(np.mean(chance))))
     above, real, by_chance = max(found)
-    if above > 4.0 or float(values.std()) == 0.0:
+    if above > 4.0 or float(values.std()) == 0.0 or _correlated(x[rows].astype(float), values, shuffled):
         return []
     return [
         Suspicion(
@@ -227,6 +229,23 @@ def _unrelated(patient: Patient) -> list[Suspicion]:
             certain=True,
         )
     ]
+
+
+def _correlated(x: HostArray, values: HostArray, shuffled: list[HostArray]) -> bool:
+    """Whether single features, of many, go with the targets: neighbours say little there if examples are few."""
+    if x.shape[1] < _MANY_FEATURES:
+        return False
+    x = (x - x.mean(axis=0)) / np.maximum(np.linalg.norm(x - x.mean(axis=0), axis=0), 1e-12)
+
+    def squares(values: HostArray) -> HostArray:
+        t = values - values.mean(axis=0)
+        return np.asarray((x.T @ (t / np.maximum(np.linalg.norm(t, axis=0), 1e-12))) ** 2)
+
+    real, chance = squares(values), [squares(each) for each in shuffled]
+    return any(
+        size(real) > np.mean([size(each) for each in chance]) + 4.0 * np.std([size(each) for each in chance])
+        for size in (np.max, np.sum)
+    )
 
 
 def _nearest(points: HostArray) -> HostArray:
