@@ -217,6 +217,7 @@ def test_what_was_not_checked_is_said():
     [
         ({"forward": 3}, TypeError, "diagnose_functions: forward must be a function, got 3"),
         ({"parameters": {"rate": 0.1}}, TypeError, "diagnose_functions: parameters must hold NumPy arrays, got"),
+        ({"parameters": [np.ones(2)]}, TypeError, "parameters: expected a dict of arrays, or an object with arrays"),
         ({"data": np.ones(3)}, TypeError, r"diagnose_functions: data must be \(x, t\) or"),
         (
             {"data": (np.ones((0, 1)), np.ones((0, 1)))},

@@ -10,7 +10,7 @@ from xpnet.diagnostics._memory import Memory
 from xpnet.diagnostics._model_patient import model_patient
 from xpnet.diagnostics._patient import Patient, PatientError, Stage, seeded
 from xpnet.diagnostics._report import Report
-from xpnet.diagnostics._trial_arrays import kept
+from xpnet.diagnostics._trial_arrays import items_of, kept
 from xpnet.layers import Layer, check_model
 from xpnet.optimizers import Optimizer
 from xpnet.training import Loss
@@ -69,7 +69,7 @@ def diagnose_functions(
     for name, function in (("forward", forward), ("loss", loss), ("gradients", gradients), ("step", step)):
         if not (callable(function) or (function is None and name in ("gradients", "step"))):
             raise TypeError(f"diagnose_functions: {name} must be a function, got {function!r}")
-    known = parameters if isinstance(parameters, Mapping) else vars(parameters)
+    known = items_of(parameters)
     arrays = {name: np.array(values) for name, values in known.items() if isinstance(values, np.ndarray)}
     if not arrays:
         raise TypeError(f"diagnose_functions: parameters must hold NumPy arrays, got {sorted(known)}")

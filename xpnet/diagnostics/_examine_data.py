@@ -68,7 +68,7 @@ def _shapes(patient: Patient, y: HostArray) -> list[Suspicion]:
 
 def _features(patient: Patient) -> list[Suspicion]:
     x = _rows(patient.data[0])
-    found = []
+    found: list[Suspicion] = []
     mean, spread = x.mean(axis=0), x.std(axis=0)
     moving = spread > 1e-12 * (np.abs(mean) + 1e-300)
     if len(x) < 2:
