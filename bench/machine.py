@@ -65,7 +65,12 @@ def gpu_file_name(machine: dict[str, Any]) -> str:
 
 def rates(threads: int, *, turns: int, seconds: float) -> dict[str, float]:
     """The most floating-point operations and bytes a second that were seen, on this number of threads."""
-    worker = Worker("bench.machine", {}, Case(Network("rates", (), (), 0), 0, threads))
+    best = best_times(Worker("bench.machine", {}, Case(Network("rates", (), (), 0), 0, threads)), turns, seconds)
+    return {"operations": 2 * SIDE**3 / best["product"], "bytes": 2 * COPIED / best["copy"]}
+
+
+def best_times(worker: Worker, turns: int, seconds: float) -> dict[str, float]:
+    """The shortest time of each of a worker's passes; the worker is closed."""
     try:
         best = {}
         for name in worker.passes:
@@ -73,7 +78,7 @@ def rates(threads: int, *, turns: int, seconds: float) -> dict[str, float]:
             best[name] = min(worker.measure(name) for _ in range(turns))
     finally:
         worker.close()
-    return {"operations": 2 * SIDE**3 / best["product"], "bytes": 2 * COPIED / best["copy"]}
+    return best
 
 
 def build(case: Case) -> Passes:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import xpnet
 from bench.case import Case
+from bench.machine import best_times
 from bench.networks import Network
 from bench.passes import Passes, event_clock
 from bench.workers import Worker, WorkerError
@@ -30,13 +31,7 @@ def gpu_rates(precisions: Sequence[str], *, turns: int, seconds: float) -> dict[
 
 def _rates(precision: str, turns: int, seconds: float) -> dict[str, float]:
     worker = Worker("bench.gpu.rates", {"precision": precision}, Case(Network("rates", (), (), 0), 0, 1), limit=120.0)
-    try:
-        best = {}
-        for name in worker.passes:
-            worker.warm(name, seconds)
-            best[name] = min(worker.measure(name) for _ in range(turns))
-    finally:
-        worker.close()
+    best = best_times(worker, turns, seconds)
     return {"operations": 2 * SIDE**3 / best["product"], "bytes": 2 * COPIED / best["copy"]}
 
 
