@@ -13,12 +13,12 @@ ROOT = Path(xpnet.__file__).parent
 FILES = {str(path.relative_to(ROOT)): path for path in sorted(ROOT.rglob("*.py"))}
 
 LIBRARIES = {"cupy", "cupyx", "cudnn", "torch", "numba", "llvmlite", "array_api_compat", "array_api_strict", "jax"}
-HOST_ROOMS = {"backend", "data", "training", "diagnostics", "plots", "interchange"}
+HOST_ROOMS = {"backend", "files", "data", "training", "diagnostics", "plots", "interchange"}
 
 LEVELS = [
     {"_typing"},
     {"backend"},
-    {"functional", "initializers", "penalties", "schedules"},
+    {"files", "functional", "initializers", "penalties", "schedules"},
     {"layers", "losses"},
     {"models", "optimizers"},
     {"data"},

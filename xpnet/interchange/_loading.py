@@ -8,9 +8,8 @@ import numpy as np
 
 from xpnet._typing import Array
 from xpnet.backend import HostArray, backend_of
+from xpnet.files import Stored, counted, cut, shown
 from xpnet.interchange._matching import Match, Skip, Tensor, check, layout_of, match, named_tensors, unwrapped
-from xpnet.interchange._safetensors import Stored
-from xpnet.interchange._text import counted, cut, shown
 from xpnet.layers import Layer
 
 _STRIP = 32

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import final
 
 from xpnet._typing import Shape
-from xpnet.interchange._text import cut, shown, shown_shape
+from xpnet.files import cut, shown, shown_shape
 from xpnet.layers import Buffer, Layer, Parameter, TorchLayout
 
 _WRAPPERS = ("module.", "_orig_mod.")

@@ -5,11 +5,10 @@ from typing import Any
 import numpy as np
 
 from xpnet.backend import get_backend
+from xpnet.files import replacing, target
 from xpnet.interchange import _onnx_operators, _onnx_windows  # noqa: F401 - they register xpnet's layers
 from xpnet.interchange._onnx_file import onnx_file
 from xpnet.interchange._onnx_graph import INPUT, OnnxGraph, OnnxValue, add_layer
-from xpnet.interchange._paths import target
-from xpnet.interchange._replacing import replacing
 from xpnet.layers import Layer, check_model, check_shape
 
 

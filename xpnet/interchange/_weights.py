@@ -5,11 +5,9 @@ from typing import Any
 import numpy as np
 
 from xpnet.backend import HostArray, backend_of, find_backend
+from xpnet.files import Stored, Written, cut, open_safetensors, path_of, shown, target, write_safetensors
 from xpnet.interchange._loading import LoadReport, load
 from xpnet.interchange._matching import Tensor, counts_beside, layout_of, named_tensors, torch_shape
-from xpnet.interchange._paths import path_of, target
-from xpnet.interchange._safetensors import Stored, Written, open_safetensors, write_safetensors
-from xpnet.interchange._text import cut, shown
 from xpnet.layers import Layer, check_model
 
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from xpnet._typing import Shape
 from xpnet.backend import HostArray
-from xpnet.interchange._replacing import replacing
-from xpnet.interchange._text import counted, shown, shown_shape
+from xpnet.files._replacing import replacing
+from xpnet.files._text import counted, shown, shown_shape
 
 _SIZES = {
     **{"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1, "C64": 8, "BOOL": 1},
