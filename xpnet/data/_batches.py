@@ -1,5 +1,6 @@
+import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar, final
 
 import numpy as np
@@ -9,7 +10,8 @@ from xpnet._typing import Array
 from xpnet.backend import Backend, checked_seed, get_backend, random_key
 from xpnet.data._augment import Augmentation
 from xpnet.data._resident import check_resident, resident_sources
-from xpnet.data._source import DeviceSource, Order, Pending, Rows, Source, open_source
+from xpnet.data._source import DeviceSource, Order, Pending, Source, open_source
+from xpnet.data._values import check_inputs, check_targets
 
 _Item = TypeVar("_Item")
 
@@ -64,7 +66,44 @@ class Batches:
         augment = f", augment={list(self.augment)}" if self.augment else ""
         return f"Batches({self.examples} examples, {len(self)} batches of {self.size}, shuffle={self.shuffle}{augment})"
 
+    def state(self) -> dict[str, Any]:
+        """The number of the next pass, with what else its order depends on: plain values."""
+        return {"epoch": self.epoch} | self._settings()
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Goes on with the pass that was the next one when `state` was called.
+
+        Raises
+        ------
+        ValueError : the order there depended on other settings; nothing is changed then.
+        """
+        settings = self._settings()
+        wrong = [
+            f"{name} {state.get(name)!r} there, {here!r} here"
+            for name, here in settings.items()
+            if state.get(name) != here
+        ]
+        if wrong or not isinstance(state.get("epoch"), int):
+            raise ValueError(f"batches: the state is of other batches: {'; '.join(wrong) or 'no epoch'}")
+        self.epoch = state["epoch"]
+
+    def _settings(self) -> dict[str, Any]:
+        names = ("examples", "size", "seed", "shuffle", "drop_last")
+        return {name: getattr(self, name) for name in names} | {"augment": [_name(each) for each in self.augment]}
+
     def __iter__(self) -> Iterator[tuple[Array, Array]]:
+        return self.after(0)
+
+    def after(self, count: int) -> Iterator[tuple[Array, Array]]:
+        """The next pass without its first `count` batches, which are not made; what follows is the same.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> pairs = batches(np.zeros((5, 2)), np.arange(5), 2, shuffle=False)
+        >>> [t.tolist() for x, t in pairs.after(1)]
+        [[2, 3], [4]]
+        """
         epoch = self.epoch
         self.epoch += 1
         random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([self.seed, epoch])))
@@ -72,9 +111,9 @@ class Batches:
         backend = get_backend()
         x, t = self._sources(backend)
         if (x.scattered and t.scattered) or not self.shuffle:
-            started = self._anywhere(random, backend, x, t)
+            started = self._anywhere(random, backend, x, t, count)
         else:
-            started = self._windows(random, backend)
+            started = self._windows(random, backend, count)
 
         def finish(batch: _Started) -> tuple[Array, Array]:
             x = batch[0]()
@@ -94,11 +133,13 @@ class Batches:
             self._placed[backend] = resident_sources(self._x, self._t, backend, self.resident)
         return self._placed[backend]
 
-    def _anywhere(self, random: np.random.Generator, backend: Backend, x: Source, t: Source) -> Iterator["_Started"]:
+    def _anywhere(
+        self, random: np.random.Generator, backend: Backend, x: Source, t: Source, first: int
+    ) -> Iterator["_Started"]:
         """Batches of rows from all over the data."""
         order = Order(random.permutation(self.examples) if self.shuffle else None)
         start_x, start_t = x.begin(order, backend), t.begin(order, backend)
-        for start in range(0, len(self) * self.size, self.size):
+        for start in range(first * self.size, len(self) * self.size, self.size):
             piece = slice(start, min(start + self.size, self.examples))
             examples = self._examples(piece, order, backend, x) if self.augment else _nothing
             yield start_x(piece), start_t(piece), examples
@@ -110,23 +151,38 @@ class Batches:
         rows = order.rows(piece)
         return backend.upload(np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows)
 
-    def _windows(self, random: np.random.Generator, backend: Backend) -> Iterator["_Started"]:
+    def _windows(self, random: np.random.Generator, backend: Backend, first: int) -> Iterator["_Started"]:
         """Slices in random order, a window of them shuffled together: each example once, a window in memory."""
         starts = random.permutation(np.arange(0, self.examples, self.size))
-        left: list[tuple[NDArray[np.int64], NDArray[Any], NDArray[Any]]] = []  # what did not fill a batch yet
-        for first in range(0, len(starts), _WINDOW):
-            slices = [slice(int(s), min(int(s) + self.size, self.examples)) for s in starts[first : first + _WINDOW]]
-            read = [(np.arange(s.start, s.stop), self._x.host_rows(s), self._t.host_rows(s)) for s in slices]
-            rows, x, t = (np.concatenate(parts) for parts in zip(*left, *read, strict=True))
-            order = random.permutation(len(x))
-            whole = len(x) // self.size * self.size
-            for start in range(0, whole, self.size):
-                chosen = order[start : start + self.size]
-                yield self._upload(backend, rows, x, t, chosen)
-            rest = order[whole:]
-            left = [(rows[rest], x[rest], t[rest])]
-        if len(left[0][0]) and not self.drop_last:
-            yield self._upload(backend, *left[0], np.arange(len(left[0][0])))
+        left = np.arange(0)  # what did not fill a batch yet, and its values, or None while nothing is wanted
+        values: _Read | None = None
+        made = 0
+        for begin in range(0, len(starts), _WINDOW):
+            slices = [slice(int(s), min(int(s) + self.size, self.examples)) for s in starts[begin : begin + _WINDOW]]
+            rows = np.concatenate([left, *(np.arange(s.start, s.stop) for s in slices)])
+            order = random.permutation(len(rows))
+            chosen = np.split(order, range(self.size, len(order) + 1, self.size))
+            rest = chosen.pop()
+            if first < made + len(chosen):
+                x, t = self._read([*self._kept(left, values), *map(self._slice, slices)])
+                for batch in chosen[max(first - made, 0) :]:
+                    yield self._upload(backend, rows, x, t, batch)
+                values = x[rest], t[rest]
+            made, left = made + len(chosen), rows[rest]
+        if len(left) and not self.drop_last and first <= made:
+            yield self._upload(backend, left, *self._read(self._kept(left, values)), np.arange(len(left)))
+
+    def _slice(self, rows: slice) -> "_Read":
+        return self._x.host_rows(rows), self._t.host_rows(rows)
+
+    def _kept(self, rows: NDArray[np.int64], values: "_Read | None") -> list["_Read"]:
+        """What a window has left, read again where it was passed over."""
+        return [values] if values else [self._slice(slice(int(row), int(row) + 1)) for row in rows]
+
+    @staticmethod
+    def _read(parts: list["_Read"]) -> "_Read":
+        x, t = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        return x, t
 
     def _upload(
         self,
@@ -144,8 +200,17 @@ _Started = tuple[Pending, Pending, Pending]
 """Inputs, targets and the numbers of the examples of one batch, which may be on their way."""
 
 
+_Read = tuple[NDArray[Any], NDArray[Any]]
+"""Inputs and targets of some examples, on the host."""
+
+
 def _nothing() -> Array:
     return None
+
+
+def _name(augmentation: Augmentation) -> str:
+    """What it is called, without where it lies in memory."""
+    return re.sub(" at 0x[0-9a-f]+", "", repr(augmentation))
 
 
 def one_ahead(items: Iterator[_Item]) -> Iterator[_Item]:
@@ -237,47 +302,3 @@ def batches(
     >>> pairs = batches(np.zeros((5, 8, 8, 1)), np.arange(5), 2, augment=[RandomFlip()])
     """
     return Batches(x, t, size, seed, shuffle=shuffle, drop_last=drop_last, augment=augment, resident=resident)
-
-
-def check_inputs(name: str, x: NDArray[Any], rows: Rows) -> None:
-    """Inputs are floating-point and finite.
-
-    Raises
-    ------
-    TypeError, ValueError : they are not; the message says where.
-    """
-    if x.dtype.kind != "f":
-        hint = "; convert and scale them first, as in x.astype('float32') / 255" if x.dtype.kind in "iub" else ""
-        raise TypeError(f"{name}: expected floating-point inputs, got {x.dtype}{hint}")
-    _check_finite(name, x, rows)
-
-
-def check_targets(name: str, t: NDArray[Any], rows: Rows) -> None:
-    """Targets are finite numbers, or labels from 0.
-
-    Raises
-    ------
-    TypeError, ValueError : they are not; the message says where.
-    """
-    if t.dtype.kind not in "fiub":
-        raise TypeError(f"{name}: expected integer labels or floating-point targets, got {t.dtype}")
-    if t.dtype.kind == "f":
-        _check_finite(name, t, rows)
-    elif t.ndim == 1 and t.dtype.kind == "i" and t.size and t.min() < 0:
-        raise ValueError(f"{name}: labels count from 0, got {t.min()} in row {_row(rows, t.argmin())}")
-
-
-def _check_finite(name: str, values: NDArray[Any], rows: Rows) -> None:
-    finite = np.isfinite(values)
-    if not finite.all():
-        first, *rest = np.argwhere(~finite)[0]
-        where = (_row(rows, first), *map(int, rest))
-        count = values.size - int(finite.sum())
-        raise ValueError(
-            f"{name}: {count} of {values.size} values are not finite; the first is {values[first, *rest]} at {where}"
-        )
-
-
-def _row(rows: Rows, i: int | np.integer[Any]) -> int:
-    """The number in the whole data of the i-th of these rows."""
-    return int(rows.start + i if isinstance(rows, slice) else rows[i])
