@@ -118,7 +118,7 @@ def no_sync(number):
 
 @pytest.mark.parametrize(
     ("step", "fails"),
-    [("xpnet.files._safetensors._write", half_a_file), ("os.replace", no_move), ("os.fsync", no_sync)],
+    [("xpnet.files._safetensors.write_arrays", half_a_file), ("os.replace", no_move), ("os.fsync", no_sync)],
 )
 def test_a_save_that_fails_leaves_the_older_file_whole_and_no_other(path, monkeypatch, step, fails):
     model = network()

@@ -1,20 +1,25 @@
 """Files that are whole or not there, and reading those that may be anything: safetensors, names in messages."""
 
+from xpnet.files._lock import locked
 from xpnet.files._paths import path_of, target
-from xpnet.files._replacing import replacing
-from xpnet.files._safetensors import Stored, Written, open_safetensors, write_safetensors
+from xpnet.files._replacing import PART, replacing, sync_folder
+from xpnet.files._safetensors import Stored, Written, open_safetensors, write_arrays, write_safetensors
 from xpnet.files._text import counted, cut, shown, shown_shape
 
 __all__ = [
+    "PART",
     "Stored",
     "Written",
     "counted",
     "cut",
+    "locked",
     "open_safetensors",
     "path_of",
     "replacing",
     "shown",
     "shown_shape",
+    "sync_folder",
     "target",
+    "write_arrays",
     "write_safetensors",
 ]

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, TypeGuard, final
+from typing import Any, Protocol, TypeGuard, final
 
 import numpy as np
 
@@ -22,10 +22,14 @@ _SIZES = {
 }
 """Bytes of an element, by the format's name of its type."""
 
-_READABLE = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+_FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+_READABLE = _FLOATS | {"I64": "<i8", "I32": "<i4"}
 """What is read as which type of NumPy's, which has no bfloat16: that is the upper half of a float32."""
 
-_WRITABLE = {"float64": ("F64", "<f8"), "float32": ("F32", "<f4"), "int64": ("I64", "<i8")}
+_WRITABLE = {
+    **{"float64": ("F64", "<f8"), "float32": ("F32", "<f4")},
+    **{"int64": ("I64", "<i8"), "int32": ("I32", "<i4")},
+}
 
 _MOST_HEADER = 2**24
 """Bytes. A hundred thousand arrays need less."""
@@ -54,7 +58,7 @@ class Stored:
     shape : its shape.
     dtype : the name of its type, for messages.
     is_float : whether it holds floating-point values that can be read.
-    read : its values, in new memory, as NumPy's type of the given name.
+    read : its values, in new memory, as NumPy's type of the given name; "" for the type that they have.
     """
 
     shape: Shape
@@ -84,7 +88,7 @@ def open_safetensors(path: Path, where: str) -> Iterator[dict[str, Stored]]:
         header, start = _header(file, where)
         places = _places(header, os.fstat(file.fileno()).st_size - start, where)
         yield {
-            name: Stored(shape, dtype, dtype in _READABLE, _reader(file, name, shape, dtype, start + begin, where))
+            name: Stored(shape, dtype, dtype in _FLOATS, _reader(file, name, shape, dtype, start + begin, where))
             for name, (dtype, shape, begin) in places.items()
         }
 
@@ -191,13 +195,15 @@ def _reader(
     file: BufferedReader, name: str, shape: Shape, dtype: str, start: int, where: str
 ) -> Callable[[str], HostArray]:
     def read(wanted: str) -> HostArray:
+        if dtype not in _READABLE:
+            raise ValueError(f"{where}: {shown(name)} is {dtype}, expected one of {', '.join(_READABLE)}")
         raw = np.empty(math.prod(shape), _READABLE[dtype])
         file.seek(start)
         received = file.readinto(raw.view(np.uint8).data)
         if received != raw.nbytes:
             raise ValueError(f"{where}: {shown(name)} was cut after {received} of {counted(raw.nbytes, 'byte')}")
         values = (raw.astype("<u4") << 16).view("<f4") if dtype == "BF16" else raw
-        return values.astype(wanted, copy=False).reshape(shape)
+        return values.astype(wanted or values.dtype.newbyteorder("="), copy=False).reshape(shape)
 
     return read
 
@@ -215,6 +221,13 @@ class Written:
     values: Callable[[], HostArray]
 
 
+class Sink(Protocol):
+    """What takes bytes: a file, or one that computes a checksum of what is written."""
+
+    def write(self, data: Any, /) -> Any:
+        """Takes these bytes."""
+
+
 def write_safetensors(path: Path, arrays: Mapping[str, Written]) -> None:
     """Writes a file, whole or not at all.
 
@@ -223,10 +236,11 @@ def write_safetensors(path: Path, arrays: Mapping[str, Written]) -> None:
     OSError : it cannot be written; an older file stays as it was.
     """
     with replacing(path) as file:
-        _write(file, arrays)
+        write_arrays(file, arrays)
 
 
-def _write(file: BinaryIO, arrays: Mapping[str, Written]) -> None:
+def write_arrays(file: Sink, arrays: Mapping[str, Written]) -> None:
+    """Writes the bytes of a safetensors file."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     ordered = sorted(arrays.items(), key=lambda item: -np.dtype(item[1].dtype).itemsize)  # so that all are aligned
     end = 0
