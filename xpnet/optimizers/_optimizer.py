@@ -136,6 +136,10 @@ class Optimizer(ABC):
         """The learning rate of the last step; 0 before any."""
         return self._rate_value
 
+    @last_rate.setter
+    def last_rate(self, value: float) -> None:
+        self._rate[...] = self._rate_value = float(value)
+
     @property
     def loss_scale(self) -> LossScale:
         """The loss scale of mixed precision, made when first asked for; from then on part of the state."""
@@ -210,16 +214,26 @@ class Optimizer(ABC):
         """Writes the rate of the coming step to the device, where it is another one."""
         rate = self.current_rate
         if rate != self._rate_value:
-            self._rate[...] = self._rate_value = rate
+            self.last_rate = rate
 
     def _count(self) -> None:
         self.steps += 1
 
+    def settings(self) -> dict[str, Any]:
+        """The rule's numbers by name, such as `clip_norm`, but for the learning rate.
+
+        Examples
+        --------
+        >>> from xpnet import models, optimizers
+        >>> optimizers.Momentum(models.mlp([2, 1]), 0.1).settings()["momentum"]
+        0.9
+        """
+        own = ((name, value) for name, value in vars(self).items() if name[0] != "_" and name != "steps")
+        return {name: value for name, value in own if value is None or isinstance(value, _NUMBERS)}
+
     def _settings(self) -> Hashable:
         """The numbers of a step that a user may change, and whether the store still holds the parameters."""
-        own = [(name, value) for name, value in vars(self).items() if name[0] != "_" and name != "steps"]
-        numbers = [item for item in own if item[1] is None or isinstance(item[1], _NUMBERS)]
-        return (*numbers, self.store.intact)
+        return (*self.settings().items(), self.store.intact)
 
     def _decay_weights(self) -> None:
         if self.weight_decay:
@@ -257,9 +271,12 @@ class Optimizer(ABC):
 
     def state(self) -> dict[str, Array]:
         """Copies of all that the rule remembers, the counts of steps, and the sizes of the parameters it is for."""
-        backend = self.store.backend.at(self.store.data)
-        arrays = {name: backend.copy(array) for name, array in self._arrays().items()}
-        return arrays | {"sizes": backend.asarray(self._sizes())}
+        copy = self.store.backend.copy
+        return {name: copy(array) for name, array in self.arrays().items()}
+
+    def arrays(self) -> dict[str, Array]:
+        """What `state` copies."""
+        return self._arrays() | {"sizes": self.store.backend.at(self.store.data).asarray(self._sizes())}
 
     def _sizes(self) -> list[int]:
         return [math.prod(parameter.data.shape) for parameter in self.store.parameters.values()]

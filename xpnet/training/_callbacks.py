@@ -1,6 +1,6 @@
 import csv
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any, TypeAlias, final
@@ -57,6 +57,13 @@ class Callback:
 
     def on_end(self, run: Run) -> None:
         """After the last epoch, also where the run was stopped early or by an error."""
+
+    def state(self) -> dict[str, Any]:
+        """What has to outlive an interruption, for a checkpoint: plain values (as JSON has them), and arrays."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Takes over what `state` returned, after `on_start`, where a run is taken up again; arrays are NumPy's."""
 
 
 @final
@@ -150,6 +157,14 @@ class EarlyStopping(Callback):
         if self._waited >= self.patience:
             run.stop(f"{self.monitor} has not improved for {self.patience} epochs")
 
+    def state(self) -> dict[str, Any]:
+        """The best value so far, and how long that was ago."""
+        return {"best": self._monitor.best, "waited": self._waited}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Goes on waiting."""
+        self._monitor.best, self._waited = state["best"], state["waited"]
+
 
 @final
 class BestWeights(Callback):
@@ -187,6 +202,17 @@ class BestWeights(Callback):
         if self._state is not None:
             run.model.load_state(self._state)
 
+    def state(self) -> dict[str, Any]:
+        """The best value so far, its epoch, and the weights of then."""
+        weights = {f"weights.{path}": values for path, values in (self._state or {}).items()}
+        return {"best": self._monitor.best, "epoch": self.epoch, **weights}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Takes the best weights back."""
+        self._monitor.best, self.epoch = state["best"], state["epoch"]
+        weights = {key.removeprefix("weights."): values for key, values in state.items() if key.startswith("weights.")}
+        self._state = weights or None
+
 
 @final
 class LogCSV(Callback):
@@ -194,7 +220,7 @@ class LogCSV(Callback):
 
     Parameters
     ----------
-    path : the file, which is written anew.
+    path : the file, which is written anew; with the lines of before, where a run is taken up again.
 
     Examples
     --------
@@ -208,9 +234,13 @@ class LogCSV(Callback):
     def on_start(self, run: Run) -> None:
         with open(self.path, "w", encoding="utf-8"):
             pass
+        for row in run.history.epochs:
+            self._append(row)
 
     def on_epoch(self, run: Run) -> None:
-        row = run.history.epochs[-1]
+        self._append(run.history.epochs[-1])
+
+    def _append(self, row: dict[str, float]) -> None:
         with open(self.path, "a", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             if file.tell() == 0:

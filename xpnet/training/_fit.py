@@ -1,30 +1,19 @@
-import contextlib
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
-from typing import Any, final
+from collections.abc import Iterable, Mapping, Sequence
+from os import PathLike
 
-from tqdm.auto import tqdm
-
-from xpnet._typing import Array, Shape
-from xpnet.backend import Captured, checked_seed, readable, use_backend
+from xpnet._typing import Array
+from xpnet.backend import checked_seed, use_backend
+from xpnet.files import path_of
 from xpnet.layers import Layer, check_count
-from xpnet.optimizers import NonFiniteError, Optimizer, seed_masks
+from xpnet.optimizers import Optimizer, seed_masks
 from xpnet.penalties import Penalty
-from xpnet.training._blame import explained
-from xpnet.training._callbacks import Callback, CallbackLike, Run, as_callback
-from xpnet.training._evaluate import (
-    NO_BATCH,
-    Loss,
-    Metric,
-    Pairs,
-    as_batches,
-    check_metrics,
-    evaluate,
-)
+from xpnet.training._callbacks import CallbackLike, Run, as_callback
+from xpnet.training._evaluate import Loss, Metric, Pairs, as_batches, check_metrics, evaluate
 from xpnet.training._history import History
 from xpnet.training._ledger import Ledger
-from xpnet.training._memory import DeviceLostError, MemoryWatch, OutOfMemoryError, lost
+from xpnet.training._loop import Loop, Steps, Unseen
 from xpnet.training._precision import check_precision, gradients
+from xpnet.training._progress import Progress
 from xpnet.training._watch import Watch
 
 CAPTURE = ("auto", "off")
@@ -81,6 +70,7 @@ def fit(
     progress: bool | None = None,
     precision: str = "float32",
     watch: bool = False,
+    resume: str | PathLike[str] | None = None,
 ) -> History:
     """Trains a model.
 
@@ -107,6 +97,10 @@ def fit(
         is scaled so that small gradients do not vanish; a step whose gradients overflow is skipped.
     watch : whether to look at every fiftieth step for reasons why the model does not learn, with a `WatchWarning` once
         for each; see `training.Watch`.
+    resume : the folder of a `training.Checkpoint`: the run goes on from the newest one that is whole, bit for bit as if
+        it had never ended. All other arguments are to be as they were; only `epochs` may be larger. Where the folder
+        has none yet and a `Checkpoint` among `callbacks` writes there, the run begins: so the same script starts a run
+        and takes it up again. Parameters that the model has before are forgotten.
 
     Returns
     -------
@@ -119,6 +113,9 @@ def fit(
         a GPU: as they were at the last look).
     OutOfMemoryError : a step needs more memory than there is; the message tells which batch should fit.
     DeviceLostError : the device is gone, and all that was on it.
+    CheckpointError : `resume` names checkpoints of another run, or damaged ones alone; nothing is changed then.
+    FileNotFoundError : `resume` names a folder without checkpoints, into which no callback writes.
+    Interrupted : SIGINT or SIGTERM came, in a run with a `Checkpoint`; all is saved. Uncaught, it ends the program.
     ValueError, TypeError : an argument out of its range or of another kind, an optimizer of another model, no batches.
 
     Examples
@@ -142,152 +139,38 @@ def fit(
         raise ValueError("fit: the optimizer was built for another model; build it with this one: Optimizer(model, …)")
     if capture not in CAPTURE:
         raise ValueError(f"fit: capture must be one of {', '.join(map(repr, CAPTURE))}, got {capture!r}")
-    check_metrics("fit", metrics or {})
+    metrics = metrics or {}
+    check_metrics("fit", metrics)
     if validation is not None:
         validation = as_batches("fit: validation", validation, 256)
+    if not isinstance(watch, bool):
+        raise TypeError(f"fit: watch must be True or False, got {watch!r}; a Watch(…) belongs into callbacks")
     check_precision("fit", precision, model, optimizer)
+    listeners = [as_callback(callback) for callback in callbacks] + ([Watch()] if watch else [])
+    source = None if resume is None else path_of("fit: resume", resume)
     seed_masks(model, checked_seed(seed))
     optimizer.raise_if_not_finite()  # a step of an earlier run that no one has looked at
     backend = model.backend
-    if not isinstance(watch, bool):
-        raise TypeError(f"fit: watch must be True or False, got {watch!r}; a Watch(…) belongs into callbacks")
     run = Run(model, optimizer, epochs, loss=loss)
-    listeners = [as_callback(callback) for callback in callbacks] + ([Watch()] if watch else [])
-    names = ("loss", *(metrics or {}), *(() if penalty is None else ("penalty",)))
+    names = ("loss", *metrics, *(() if penalty is None else ("penalty",)))
     ledger = Ledger(backend, optimizer.store.data, names, log_every)
+    settings = {"seed": int(seed), "precision": precision, "quantities": list(names), "dtype": backend.dtype}
+    rule = {"optimizer": type(optimizer).__name__} | optimizer.settings()
+    place = Progress(run, batches, validation, ledger, listeners, settings | rule)
 
     def step(x: Array, t: Array) -> None:
         value, y, cost = train_step(model, x, t, loss=loss, optimizer=optimizer, penalty=penalty, precision=precision)
-        shown = [metric(y, t) for metric in (metrics or {}).values()]
+        shown = [metric(y, t) for metric in metrics.values()]
         ledger.note(value, *shown, *(() if cost is None else (cost,)))
 
-    steps, memory = _Steps(step, capture), MemoryWatch(model)
-    with use_backend(backend), backend.quiet():
-        gone = False
-        for listener in listeners:
-            listener.on_start(run)
-        try:
-            while run.epoch < epochs and run.history.stopped is None:
-                run.epoch += 1
-                started = time.perf_counter()
-                hidden = None if progress is None else not progress
-                total = len(batches) if isinstance(batches, Sized) else None
-                with tqdm(total=total, desc=f"epoch {run.epoch}/{epochs}", unit="batch", disable=hidden) as bar:
-                    unseen = _Unseen(model, loss, precision)
-                    row = _epoch(run, batches, steps, ledger, memory, unseen, log_every, listeners, bar)
-                    if validation is not None:
-                        found = evaluate(model, validation, loss=loss, metrics=metrics)
-                        row |= {f"val_{name}": value for name, value in found.items()}
-                    bar.set_postfix({name: f"{value:.4g}" for name, value in row.items()})
-                rest = {"learning_rate": optimizer.last_rate, "seconds": time.perf_counter() - started}
-                run.history.epochs.append({"epoch": run.epoch} | row | rest)
-                for listener in listeners:
-                    listener.on_epoch(run)
-        except Exception as error:
-            problem = error
-            if backend.is_lost(error) and not isinstance(error, DeviceLostError):
-                problem = lost(error)
-            if isinstance(problem, (NonFiniteError, OutOfMemoryError, DeviceLostError)):
-                problem.history = run.history
-            gone = isinstance(problem, DeviceLostError)
-            if problem is error:
-                raise
-            raise problem from error
-        finally:
-            for listener in listeners:
-                with contextlib.suppress(*((Exception,) if gone else ())):  # it may read what is gone
-                    listener.on_end(run)
+    def evaluated(pairs: Pairs) -> dict[str, float]:
+        return evaluate(model, pairs, loss=loss, metrics=metrics)
+
+    hidden = None if progress is None else not progress
+    loop = Loop(place, Steps(step, capture), evaluated, Unseen(model, loss, precision), log_every, hidden)
+    with use_backend(backend), backend.quiet(), loop.saving(source):
+        if source is not None:
+            loop.resume(source)
+            check_precision("fit", precision, model, optimizer)
+        loop.go()
     return run.history
-
-
-def _epoch(
-    run: Run,
-    batches: Iterable[tuple[Array, Array]],
-    step: "_Steps",
-    ledger: Ledger,
-    memory: MemoryWatch,
-    unseen: "_Unseen",
-    log_every: int,
-    listeners: Sequence[Callback],
-    bar: Any,
-) -> dict[str, float]:
-    """One pass over the data; what it showed, averaged over examples."""
-    model, optimizer = run.model, run.optimizer
-    at_once = readable(optimizer.store.data)
-    ledger.begin()
-    try:
-        for x, t in batches:
-            unseen.batches[optimizer.steps] = x, t
-            try:
-                with memory.step(x):
-                    step(x, t)
-                    ledger.count(x.shape[0])
-                    run.step += 1
-                    look = run.step % log_every == 0
-                    if look:
-                        ledger.read()
-                        optimizer.raise_if_not_finite()
-                    if look or at_once:
-                        unseen.clear()
-            except NonFiniteError as error:
-                raise unseen.explain(error) from None
-            run.batch = x, t
-            for listener in listeners:
-                listener.on_step(run)
-            run.batch = None
-            if look and not bar.disable:
-                bar.set_postfix({name: f"{value:.4g}" for name, value in ledger.last().items()}, refresh=False)
-            bar.update()
-        if not ledger.sizes:
-            raise ValueError(f"fit: {NO_BATCH}")
-        try:
-            optimizer.raise_if_not_finite()
-        except NonFiniteError as error:
-            raise unseen.explain(error) from None
-    except Exception as error:
-        if isinstance(error, DeviceLostError) or model.backend.is_lost(error):
-            ledger.give_up()
-        raise
-    finally:  # what a run has shown outlives its end
-        ledger.read()
-        run.history.steps["loss"] += ledger.losses()
-    return ledger.means()
-
-
-@final
-class _Steps:
-    """A step that is recorded where that is possible, for batches of the shape of the first."""
-
-    def __init__(self, step: Callable[[Array, Array], None], capture: str) -> None:
-        self.step = step
-        self.captured = Captured(step) if capture == "auto" else None
-        self.shapes: tuple[Shape, Shape] | None = None
-
-    def __call__(self, x: Array, t: Array) -> None:
-        shapes = x.shape, t.shape
-        self.shapes = self.shapes or shapes
-        if self.captured is None or shapes != self.shapes:
-            self.step(x, t)
-        else:
-            self.captured(x, t)
-
-
-@final
-class _Unseen:
-    """The steps that no one has looked at: their batches by the step's number, and the buffers from before them."""
-
-    def __init__(self, model: Layer, loss: Loss, precision: str) -> None:
-        self.model, self.loss, self.precision, self.copy = model, loss, precision, model.backend.copy
-        self.batches: dict[int, tuple[Array, Array]] = {}
-        self.buffers = list(model.buffers().values())
-        self.clear()
-
-    def clear(self) -> None:
-        self.batches.clear()
-        self.before = [self.copy(buffer.data) for buffer in self.buffers]
-
-    def explain(self, error: NonFiniteError) -> NonFiniteError:
-        """Puts the buffers back, and names the layer and the direction."""
-        for buffer, before in zip(self.buffers, self.before, strict=True):
-            buffer.data[...] = before
-        return explained(error, self.model, *self.batches[error.step], self.loss, self.precision)

@@ -47,6 +47,10 @@ class Ledger:
         self.sizes.clear()
         self.rows.clear()
 
+    def restore(self, sizes: Sequence[int], rows: Sequence[tuple[float, ...]]) -> None:
+        """Goes on with an epoch of which these steps were read."""
+        self.sizes[:], self.rows[:] = sizes, rows
+
     def note(self, *values: Array) -> None:
         """One step's values, a 0-d array for each name."""
         if not self._waits:

@@ -1,5 +1,4 @@
 import math
-import warnings
 from typing import Any, final
 
 from xpnet._typing import Array
@@ -8,6 +7,7 @@ from xpnet.layers import BatchNorm, Layer
 from xpnet.training._alarms import Alarm, of_course, of_inputs, of_start, of_targets
 from xpnet.training._callbacks import Callback, Run
 from xpnet.training._look import Before, Constant, Look, activations_of, inputs_of, look_at, meet_all
+from xpnet.training._warning import warn
 
 _KEPT = 200
 """Looks that are remembered."""
@@ -116,7 +116,7 @@ class Watch(Callback):
     def on_step(self, run: Run) -> None:
         if (run.step - 1) % self.every == 0 and not self._gave_up:
             for warning in self._warnings(run):
-                warnings.warn(warning, stacklevel=4)  # whoever called fit
+                warn(warning)
         if run.step % self.every == 0 and not self._gave_up:
             self._before = Before(run.optimizer)
 

@@ -1,0 +1,273 @@
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator, Sized
+from pathlib import Path
+from typing import Any, NoReturn, final
+
+from tqdm.auto import tqdm
+
+from xpnet._typing import Array, Shape
+from xpnet.backend import Captured, readable
+from xpnet.layers import Layer
+from xpnet.optimizers import NonFiniteError
+from xpnet.training._blame import explained
+from xpnet.training._checkpoint import Checkpoint
+from xpnet.training._checkpoint_folder import CheckpointError
+from xpnet.training._evaluate import NO_BATCH, Loss, Pairs
+from xpnet.training._memory import DeviceLostError, MemoryWatch, OutOfMemoryError, lost
+from xpnet.training._progress import Progress
+from xpnet.training._signals import Interrupted, SignalInEvaluation, Signals
+
+
+@final
+class Loop:
+    """The epochs of a run, from where it is to its end.
+
+    Parameters
+    ----------
+    progress : where it is.
+    step : one step on a batch.
+    evaluated : what batches show of the model in inference mode.
+    unseen : the steps that no one has looked at.
+    log_every : steps between two looks.
+    hidden : whether to hide the progress bar; None hides it where there is no terminal.
+    """
+
+    def __init__(
+        self,
+        progress: Progress,
+        step: Callable[[Array, Array], None],
+        evaluated: Callable[[Pairs], dict[str, float]],
+        unseen: "Unseen",
+        log_every: int,
+        hidden: bool | None,
+    ) -> None:
+        self.progress, self.step, self.evaluated, self.unseen = progress, step, evaluated, unseen
+        self.log_every, self.hidden = log_every, hidden
+        self.run, self.listeners = progress.run, progress.listeners
+        self.model, self.optimizer = self.run.model, self.run.optimizer
+        self.memory = MemoryWatch(self.model)
+        self.checkpoints = [listener for listener in self.listeners if isinstance(listener, Checkpoint)]
+        self.signals = Signals()
+        self.started = 0.0
+
+    # Checkpoints ------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def saving(self, source: Path | None) -> Iterator[None]:
+        """Holds the folders of the checkpoints, and notes signals."""
+        with contextlib.ExitStack() as stack:
+            for checkpoint in self.checkpoints:
+                stack.enter_context(checkpoint.opened(source))
+            stack.enter_context(self.signals.caught(bool(self.checkpoints)))
+            yield
+
+    def resume(self, source: Path) -> None:
+        """Takes the run up where the newest whole checkpoint of a folder left it.
+
+        Raises
+        ------
+        FileNotFoundError : it has none, and no checkpoint is written there.
+        CheckpointError : it is of another run, or damaged.
+        """
+        writing = [each for each in self.checkpoints if each.folder.resolve() == source.resolve()]
+        found = (writing or [Checkpoint(source)])[0].newest()
+        if found is None:
+            if not writing:
+                raise FileNotFoundError(f"fit: resume: there is no checkpoint in {source}")
+            return
+        path, self.saved = found
+        try:
+            self.progress.load(self.saved)
+        except CheckpointError as error:
+            raise CheckpointError(f"fit: resume: {path}: {error}; nothing was changed") from error
+
+    saved: Any = None
+    """The checkpoint that the run was taken up from."""
+
+    def _save(self, due: list[Checkpoint]) -> None:
+        for checkpoint in due:
+            checkpoint.save(self.progress, self._seconds())
+
+    def _leave(self) -> NoReturn:
+        """Ends the run as a signal wants it, with all saved."""
+        number = self.signals.received
+        assert number is not None
+        self._save(self.checkpoints)
+        for checkpoint in self.checkpoints:
+            checkpoint.wait()
+        run, places = self.run, [str(checkpoint.last) for checkpoint in self.checkpoints if checkpoint.last]
+        end = Interrupted(number, "")
+        end.message = f"fit: {end.signal}: stopped after step {run.step}, in epoch {run.epoch} of {run.epochs}; " + (
+            f"saved as {', '.join(places)}: fit(..., resume=...) goes on from there" if places else "nothing saved"
+        )
+        tqdm.write(end.message, file=sys.stderr)
+        raise end
+
+    def _seconds(self) -> float:
+        """What the epoch under way has taken."""
+        return 0.0 if self.progress.position is None else self.progress.seconds + time.perf_counter() - self.started
+
+    # The run ----------------------------------------------------------------------------------------------------
+
+    def go(self) -> None:
+        """All that is left of the run."""
+        run, backend = self.run, self.model.backend
+        gone = False
+        for listener in self.listeners:
+            listener.on_start(run)
+        if self.saved is not None:
+            self.progress.load_callbacks(self.saved)
+            self.saved = None
+        try:
+            while self.progress.position is not None or not self._is_over():
+                self._epoch()
+        except Exception as error:
+            problem = error
+            if backend.is_lost(error) and not isinstance(error, DeviceLostError):
+                problem = lost(error)
+            if isinstance(problem, (NonFiniteError, OutOfMemoryError, DeviceLostError)):
+                problem.history = run.history
+            gone = isinstance(problem, DeviceLostError)
+            self._tell_of_checkpoints(problem)
+            if problem is error:
+                raise
+            raise problem from error
+        finally:
+            for listener in self.listeners:
+                with contextlib.suppress(*((Exception,) if gone else ())):  # it may read what is gone
+                    listener.on_end(run)
+
+    def _is_over(self) -> bool:
+        return self.run.epoch >= self.run.epochs or self.run.history.stopped is not None
+
+    def _tell_of_checkpoints(self, error: Exception) -> None:
+        for checkpoint in self.checkpoints:
+            checkpoint.wait()
+            if checkpoint.last is None:
+                continue
+            if isinstance(error, (NonFiniteError, OutOfMemoryError, DeviceLostError)):
+                error.args = (f"{error}. The last checkpoint is {checkpoint.last}",)
+            else:
+                error.add_note(f"The last checkpoint is {checkpoint.last}")
+
+    def _epoch(self) -> None:
+        run, progress, validation = self.run, self.progress, self.progress.validation
+        if progress.position is None:
+            run.epoch += 1
+        self.started = time.perf_counter()
+        total = len(progress.batches) if isinstance(progress.batches, Sized) else None
+        bar = {"desc": f"epoch {run.epoch}/{run.epochs}", "unit": "batch", "disable": self.hidden}
+        with tqdm(total=total, initial=progress.position or 0, **bar) as shown:
+            try:
+                row = self._steps(shown)
+                if validation is not None:
+                    row |= {f"val_{name}": value for name, value in self._validated(validation).items()}
+            except Exception as error:
+                if isinstance(error, DeviceLostError) or self.model.backend.is_lost(error):
+                    progress.ledger.give_up()
+                raise
+            finally:  # what a run has shown outlives its end
+                progress.ledger.read()
+                run.history.steps["loss"] += progress.ledger.losses()
+            shown.set_postfix({name: f"{value:.4g}" for name, value in row.items()})
+        rest = {"learning_rate": self.optimizer.last_rate, "seconds": self._seconds()}
+        run.history.epochs.append({"epoch": run.epoch} | row | rest)
+        progress.between()
+        for listener in self.listeners:
+            listener.on_epoch(run)
+        over = self._is_over()
+        self._save([each for each in self.checkpoints if each.due(run, after_epoch=True, over=over)])
+        if self.signals.received is not None:
+            self._leave()
+
+    def _steps(self, bar: Any) -> dict[str, float]:
+        """The steps of an epoch that are left; what all of it showed, averaged over examples."""
+        self.unseen.clear()
+        for x, t in self.progress.rest_of_pass():
+            self._step(x, t, bar)
+        if not self.progress.ledger.sizes:
+            raise ValueError(f"fit: {NO_BATCH}")
+        try:
+            self.optimizer.raise_if_not_finite()
+        except NonFiniteError as error:
+            raise self.unseen.explain(error) from None
+        self.progress.ledger.read()
+        return self.progress.ledger.means()
+
+    def _validated(self, validation: Pairs) -> dict[str, float]:
+        try:
+            return self.evaluated(self.signals.between(validation))
+        except SignalInEvaluation:
+            self._leave()
+
+    def _step(self, x: Array, t: Array, bar: Any) -> None:
+        run, progress, ledger, unseen = self.run, self.progress, self.progress.ledger, self.unseen
+        unseen.batches[self.optimizer.steps] = x, t
+        try:
+            with self.memory.step(x):
+                self.step(x, t)
+                ledger.count(x.shape[0])
+                run.step += 1
+                progress.position = (progress.position or 0) + 1
+                due = [each for each in self.checkpoints if each.due(run)]
+                look = run.step % self.log_every == 0 or bool(due) or self.signals.received is not None
+                if look:
+                    ledger.read()
+                    self.optimizer.raise_if_not_finite()
+                if look or unseen.at_once:
+                    unseen.clear()
+        except NonFiniteError as error:
+            raise unseen.explain(error) from None
+        run.batch = x, t
+        for listener in self.listeners:
+            listener.on_step(run)
+        run.batch = None
+        if look and not bar.disable:
+            bar.set_postfix({name: f"{value:.4g}" for name, value in ledger.last().items()}, refresh=False)
+        bar.update()
+        self._save(due)
+        if self.signals.received is not None:
+            self._leave()
+
+
+@final
+class Steps:
+    """A step that is recorded where that is possible, for batches of the shape of the first."""
+
+    def __init__(self, step: Callable[[Array, Array], None], capture: str) -> None:
+        self.step = step
+        self.captured = Captured(step) if capture == "auto" else None
+        self.shapes: tuple[Shape, Shape] | None = None
+
+    def __call__(self, x: Array, t: Array) -> None:
+        shapes = x.shape, t.shape
+        self.shapes = self.shapes or shapes
+        if self.captured is None or shapes != self.shapes:
+            self.step(x, t)
+        else:
+            self.captured(x, t)
+
+
+@final
+class Unseen:
+    """The steps that no one has looked at: their batches by the step's number, and the buffers from before them."""
+
+    def __init__(self, model: Layer, loss: Loss, precision: str) -> None:
+        self.model, self.loss, self.precision, self.copy = model, loss, precision, model.backend.copy
+        self.at_once = readable(next(iter(model.parameters().values())).data)
+        self.batches: dict[int, tuple[Array, Array]] = {}
+        self.buffers = list(model.buffers().values())
+        self.clear()
+
+    def clear(self) -> None:
+        """All has been looked at."""
+        self.batches.clear()
+        self.before = [self.copy(buffer.data) for buffer in self.buffers]
+
+    def explain(self, error: NonFiniteError) -> NonFiniteError:
+        """Puts the buffers back, and names the layer and the direction."""
+        for buffer, before in zip(self.buffers, self.before, strict=True):
+            buffer.data[...] = before
+        return explained(error, self.model, *self.batches[error.step], self.loss, self.precision)

@@ -1,0 +1,273 @@
+"""What a run is between two steps: all that the steps to come depend on, as a checkpoint holds it."""
+
+import platform
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import islice
+from typing import Any, Protocol, final, runtime_checkable
+
+import numpy as np
+
+from xpnet._typing import Array
+from xpnet.backend import HostArray, to_host
+from xpnet.data import Batches
+from xpnet.optimizers import Optimizer
+from xpnet.training._callbacks import Callback, Run
+from xpnet.training._checkpoint_folder import CheckpointError, Saved
+from xpnet.training._evaluate import Pairs
+from xpnet.training._ledger import Ledger
+
+Batch = tuple[Array, Array]
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """Batches whose passes can be taken up again, as those of `xpnet.data.batches`."""
+
+    def state(self) -> dict[str, Any]:
+        """Plain values that the next pass depends on."""
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Goes on with the pass that was the next one then."""
+
+
+@final
+@dataclass
+class Progress:
+    """Where a run is.
+
+    Attributes
+    ----------
+    run, batches, validation, ledger, listeners : of the run.
+    settings : numbers and names that have to be the same where the run is taken up again.
+    position : batches done of the epoch under way; None between two epochs.
+    seconds : that the epoch under way took before the run was taken up.
+    first_rate : the learning rate that the run began with, where it was a number.
+    batches_before, validation_before : the states of the batches before the pass that is under way.
+    """
+
+    run: Run
+    batches: Iterable[Batch]
+    validation: Pairs | None
+    ledger: Ledger
+    listeners: Sequence[Callback]
+    settings: dict[str, Any]
+    position: int | None = None
+    seconds: float = 0.0
+    first_rate: float | None = None
+    batches_before: dict[str, Any] | None = None
+    validation_before: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        rate = self.run.optimizer.learning_rate
+        self.first_rate = None if callable(rate) else float(rate)
+        self.between()
+
+    # Passes -----------------------------------------------------------------------------------------------------
+
+    def between(self) -> None:
+        """An epoch has ended, or the run begins."""
+        self.position, self.seconds = None, 0.0
+        self.batches_before, self.validation_before = _state_of(self.batches), _state_of(self.validation)
+
+    def rest_of_pass(self) -> Iterator[Batch]:
+        """The batches of this epoch that have not been gone through."""
+        done = self.position or 0
+        if self.position is None:
+            self.position = 0
+            self.ledger.begin()
+        return self.batches.after(done) if isinstance(self.batches, Batches) else islice(self.batches, done, None)
+
+    # Saving -----------------------------------------------------------------------------------------------------
+
+    def saved(self, seconds: float, before: Mapping[str, HostArray]) -> Saved:
+        """All of it, copied to the host, into the arrays `before` of an earlier time where they fit.
+
+        Raises
+        ------
+        TypeError : a callback's state is neither plain values nor arrays that a file can hold.
+        """
+        self.ledger.read()
+        run, history = self.run, self.run.history
+        arrays: dict[str, HostArray] = {}
+
+        def keep(name: str, values: Any) -> None:
+            found, old = to_host(values), before.get(name)
+            fits = old is not None and old.shape == found.shape and old.dtype == found.dtype
+            arrays[name] = old if old is not None and fits else np.empty_like(found, order="C")
+            arrays[name][...] = found
+
+        for path, tensor in run.model.tensors().items():
+            keep(f"model.{path}", tensor.data)
+        for name, values in run.optimizer.arrays().items():
+            keep(f"optimizer.{name}", values)
+        keep("history.loss", np.asarray(history.steps["loss"], np.float64))
+        for path, norms in history.gradient_norms.items():
+            keep(f"history.gradient_norms.{path}", np.asarray(list(norms.items()), np.float64).reshape(-1, 2))
+        keep("epoch.sizes", np.asarray(self.ledger.sizes, np.int64))
+        keep("epoch.rows", np.asarray(self.ledger.rows, np.float64).reshape(-1, len(self.ledger.names)))
+        callbacks = {}
+        for key, listener in _by_key(self.listeners).items():
+            state = listener.state()
+            plain = callbacks[key] = {name: value for name, value in state.items() if not hasattr(value, "dtype")}
+            for name in state.keys() - plain.keys():
+                keep(f"callbacks.{key}.{name}", state[name])
+        values = {
+            "step": run.step,
+            "epoch": run.epoch,
+            "position": self.position,
+            "seconds": seconds,
+            "epochs": [dict(row) for row in history.epochs],
+            "stopped": history.stopped,
+            "batches": self.batches_before,
+            "validation": self.validation_before,
+            "settings": self.settings,
+            "rates": _rates(run.optimizer) | {"first": self.first_rate},
+            "callbacks": {key: plain for key, plain in callbacks.items() if plain or below(f"callbacks.{key}", arrays)},
+            "model": type(run.model).__name__,
+            "library": {name: version(name) for name in ("xpnet", "numpy")} | {"python": platform.python_version()},
+            "backend": run.model.backend.name,
+        }
+        return Saved(values, arrays)
+
+    # Taking up again --------------------------------------------------------------------------------------------
+
+    def load(self, saved: Saved) -> None:
+        """Takes all of it over, but for what callbacks remember; nothing is changed if it does not fit.
+
+        Raises
+        ------
+        CheckpointError : it belongs to another run.
+        """
+        run = self.run
+        try:
+            self._check(saved.values)
+            restored = _Restored(saved, len(self.ledger.names))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise CheckpointError(_told(error)) from error
+        model, optimizer = run.model, run.optimizer
+        before = model.state(), optimizer.state(), _state_of(self.batches), _state_of(self.validation)
+        try:
+            optimizer.load_state(below("optimizer", saved.arrays))
+            model.load_state(below("model", saved.arrays))
+            _load_into(self.batches, saved.values["batches"])
+            _load_into(self.validation, saved.values["validation"])
+            self._take_rates(saved.values["rates"])
+        except BaseException as error:
+            model.load_state(before[0])
+            optimizer.load_state(before[1])
+            _load_into(self.batches, before[2])
+            _load_into(self.validation, before[3])
+            if isinstance(error, (ValueError, TypeError, KeyError)):
+                raise CheckpointError(_told(error)) from error
+            raise
+        self.between()
+        self.position, self.seconds = restored.position, restored.seconds
+        self.ledger.restore(restored.sizes, restored.rows)
+        run.step, run.epoch = restored.step, restored.epoch
+        restored.fill(run.history)
+
+    def load_callbacks(self, saved: Saved) -> None:
+        """Gives the callbacks, which have been started, what they remembered.
+
+        Raises
+        ------
+        CheckpointError : the run had others.
+        """
+        theirs, ours = saved.values["callbacks"], _by_key(self.listeners)
+        missing = [key for key in theirs if key not in ours]
+        if missing:
+            raise CheckpointError(f"the run had the callbacks {', '.join(missing)}, which this call has not")
+        for key, plain in theirs.items():
+            ours[key].load_state({**plain, **below(f"callbacks.{key}", saved.arrays)})
+
+    def _check(self, values: Mapping[str, Any]) -> None:
+        theirs = values["settings"]
+        wrong = [
+            f"{name} is {ours!r} here, {theirs.get(name)!r} there"
+            for name, ours in self.settings.items()
+            if theirs.get(name) != ours
+        ]
+        if wrong:
+            raise ValueError(f"it belongs to another run: {'; '.join(wrong)}")
+
+    def _take_rates(self, theirs: Mapping[str, Any]) -> None:
+        """A schedule goes on by itself; a number is what it had become, if the call gives what the run began with."""
+        optimizer, first = self.run.optimizer, self.first_rate
+        if first != theirs["first"]:
+            raise ValueError(f"learning_rate is {_rate_shown(first)} here, {_rate_shown(theirs['first'])} there")
+        if first is None:
+            if optimizer.current_rate != theirs["next"]:
+                raise ValueError(
+                    f"the schedule gives {optimizer.current_rate!r} for step {optimizer.steps} here, "
+                    f"{theirs['next']!r} there"
+                )
+        else:
+            optimizer.learning_rate = theirs["next"]
+        optimizer.last_rate = theirs["last"]
+
+
+@final
+class _Restored:
+    """The history and the epoch under way, of the kinds that they should be."""
+
+    def __init__(self, saved: Saved, quantities: int) -> None:
+        values, arrays = saved.values, saved.arrays
+        self.step, self.epoch, position = values["step"], values["epoch"], values["position"]
+        counts = [self.step, self.epoch, *([] if position is None else [position])]
+        if any(type(count) is not int or count < 0 for count in counts):
+            raise ValueError(f"expected counts of steps, epochs and batches, got {counts}")
+        self.position, self.seconds = position, float(values["seconds"])
+        self.epochs, self.stopped = [dict(row) for row in values["epochs"]], values["stopped"]
+        self.losses = arrays["history.loss"].tolist()
+        norms = below("history.gradient_norms", arrays)
+        self.norms = {path: {int(step): norm for step, norm in pairs.tolist()} for path, pairs in norms.items()}
+        self.sizes, rows = arrays["epoch.sizes"].tolist(), arrays["epoch.rows"]
+        if rows.shape != (len(self.sizes), quantities):
+            raise ValueError(f"expected {quantities} quantities of {len(self.sizes)} steps, got shape {rows.shape}")
+        self.rows = [tuple(row) for row in rows.tolist()]
+
+    def fill(self, history: Any) -> None:
+        history.epochs[:] = self.epochs
+        history.steps["loss"][:] = self.losses
+        history.gradient_norms.update(self.norms)
+        history.stopped = self.stopped
+
+
+def _rates(optimizer: Optimizer) -> dict[str, float]:
+    return {"next": optimizer.current_rate, "last": optimizer.last_rate}
+
+
+def _rate_shown(rate: Any) -> str:
+    return "a schedule" if rate is None else repr(rate)
+
+
+def _state_of(batches: Any) -> dict[str, Any] | None:
+    return batches.state() if isinstance(batches, Resumable) else None
+
+
+def _load_into(batches: Any, state: dict[str, Any] | None) -> None:
+    ours, theirs = isinstance(batches, Resumable), state is not None
+    if ours != theirs:
+        raise ValueError("batches or validation are of another kind than those of the run")
+    if state is not None:
+        batches.load_state(state)
+
+
+def _by_key(listeners: Sequence[Callback]) -> dict[str, Callback]:
+    """Callbacks by the names of their classes, with a number behind those that come again."""
+    found: dict[str, Callback] = {}
+    for listener in listeners:
+        name = type(listener).__name__
+        count = sum(key.partition("#")[0] == name for key in found)
+        found[f"{name}#{count + 1}" if count else name] = listener
+    return found
+
+
+def below(prefix: str, arrays: Mapping[str, HostArray]) -> dict[str, HostArray]:
+    return {name[len(prefix) + 1 :]: array for name, array in arrays.items() if name.startswith(prefix + ".")}
+
+
+def _told(error: BaseException) -> str:
+    return f"it has no {error}" if isinstance(error, KeyError) else str(error)
