@@ -45,13 +45,17 @@ class Signals:
 
     @contextmanager
     def caught(self, wanted: bool) -> Iterator["Signals"]:
-        """Inside, signals are noted, if that is wanted; and if this is the main thread, which alone can do so."""
+        """Inside, signals are noted, if that is wanted; and if this is the main thread, which alone can do so.
+
+        A signal that the process ignores, as under `nohup`, stays ignored.
+        """
         if not wanted or threading.current_thread() is not threading.main_thread():
             yield self
             return
         before = {number: signal.getsignal(number) for number in _CAUGHT}
+        before = {number: handler for number, handler in before.items() if handler not in (None, signal.SIG_IGN)}
         try:
-            for number in _CAUGHT:
+            for number in before:
                 signal.signal(number, self._note)
             yield self
         finally:

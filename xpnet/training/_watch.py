@@ -1,4 +1,5 @@
 import math
+from collections.abc import Mapping
 from typing import Any, final
 
 from xpnet._typing import Array
@@ -107,6 +108,17 @@ class Watch(Callback):
         self._activations: dict[str, Layer] = {}
         self._before: Before | None = None
         self._gave_up = False
+        self._taken_up = False
+
+    def state(self) -> dict[str, Any]:
+        """The warnings so far."""
+        found = {cause: vars(warning) | {"message": str(warning)} for cause, warning in self.found.items()}
+        return {"found": found}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Does not warn of the same again, nor of how the run began."""
+        self.found = {cause: WatchWarning(**fields) for cause, fields in state["found"].items()}
+        self._taken_up = True
 
     def on_start(self, run: Run) -> None:
         self._clear()
@@ -157,7 +169,7 @@ class Watch(Callback):
         self._looks.append(look)
         del self._looks[1:-_KEPT]  # the first tells where the run began
         if len(self._looks) == 1:
-            return self._first(run, x, t) or list(of_start(look))
+            return [] if self._taken_up else self._first(run, x, t) or list(of_start(look))
         alarm = None if _ROOTS & set(self.found) else of_course(self._looks)
         return [] if alarm is None else [alarm]
 
