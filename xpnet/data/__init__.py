@@ -12,6 +12,7 @@ from xpnet.data._mnist import fashion_mnist, mnist
 from xpnet.data._polynomial import polynomial
 from xpnet.data._resident import resident_bytes
 from xpnet.data._scale import MinMax, Standardize
+from xpnet.data._share import Share
 from xpnet.data._sine import sine
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "MinMax",
     "RandomCrop",
     "RandomFlip",
+    "Share",
     "Standardize",
     "batches",
     "cifar10",

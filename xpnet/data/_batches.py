@@ -4,19 +4,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar, final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xpnet._typing import Array
 from xpnet.backend import Backend, checked_seed, get_backend, random_key
 from xpnet.data._augment import Augmentation
 from xpnet.data._resident import check_resident, resident_sources
+from xpnet.data._share import Share
 from xpnet.data._source import DeviceSource, Order, Pending, Source, open_source
 from xpnet.data._values import check_inputs, check_targets
+from xpnet.data._windows import Held, Numbers, windows
 
 _Item = TypeVar("_Item")
 
-_WINDOW = 32
-"""Batches read together and shuffled in memory, where the data can only be sliced."""
+ALL = Share()
+"""The whole of each batch."""
 
 
 @final
@@ -94,15 +95,25 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[Array, Array]]:
         return self.after(0)
 
-    def after(self, count: int) -> Iterator[tuple[Array, Array]]:
+    def size_of(self, batch: int) -> int:
+        """How many examples the batch of that number in a pass has."""
+        return min(self.size, self.examples - batch * self.size)
+
+    def after(self, count: int, share: Share = ALL) -> Iterator[tuple[Array, Array]]:
         """The next pass without its first `count` batches, which are not made; what follows is the same.
+
+        Parameters
+        ----------
+        count : batches to leave out.
+        share : the part of each batch that is wanted; the rest is not read. It may be empty. Of data that can only be
+            sliced, the examples of a batch are shared out in the order of the data.
 
         Examples
         --------
         >>> import numpy as np
         >>> pairs = batches(np.zeros((5, 2)), np.arange(5), 2, shuffle=False)
-        >>> [t.tolist() for x, t in pairs.after(1)]
-        [[2, 3], [4]]
+        >>> [t.tolist() for x, t in pairs.after(1)], [t.tolist() for x, t in pairs.after(0, Share(1, 2))]
+        ([[2, 3], [4]], [[1], [3], []])
         """
         epoch = self.epoch
         self.epoch += 1
@@ -111,9 +122,9 @@ class Batches:
         backend = get_backend()
         x, t = self._sources(backend)
         if (x.scattered and t.scattered) or not self.shuffle:
-            started = self._anywhere(random, backend, x, t, count)
+            started = self._anywhere(random, backend, x, t, count, share)
         else:
-            started = self._windows(random, backend, count)
+            started = self._windows(random, backend, count, share)
 
         def finish(batch: _Started) -> tuple[Array, Array]:
             x = batch[0]()
@@ -134,13 +145,14 @@ class Batches:
         return self._placed[backend]
 
     def _anywhere(
-        self, random: np.random.Generator, backend: Backend, x: Source, t: Source, first: int
+        self, random: np.random.Generator, backend: Backend, x: Source, t: Source, first: int, share: Share
     ) -> Iterator["_Started"]:
         """Batches of rows from all over the data."""
         order = Order(random.permutation(self.examples) if self.shuffle else None)
         start_x, start_t = x.begin(order, backend), t.begin(order, backend)
-        for start in range(first * self.size, len(self) * self.size, self.size):
-            piece = slice(start, min(start + self.size, self.examples))
+        for batch in range(first, len(self)):
+            start, own = batch * self.size, share.of(self.size_of(batch))
+            piece = slice(start + own.start, start + own.stop)
             examples = self._examples(piece, order, backend, x) if self.augment else _nothing
             yield start_x(piece), start_t(piece), examples
 
@@ -151,57 +163,27 @@ class Batches:
         rows = order.rows(piece)
         return backend.upload(np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows)
 
-    def _windows(self, random: np.random.Generator, backend: Backend, first: int) -> Iterator["_Started"]:
-        """Slices in random order, a window of them shuffled together: each example once, a window in memory."""
-        starts = random.permutation(np.arange(0, self.examples, self.size))
-        left = np.arange(0)  # what did not fill a batch yet, and its values, or None while nothing is wanted
-        values: _Read | None = None
-        made = 0
-        for begin in range(0, len(starts), _WINDOW):
-            slices = [slice(int(s), min(int(s) + self.size, self.examples)) for s in starts[begin : begin + _WINDOW]]
-            rows = np.concatenate([left, *(np.arange(s.start, s.stop) for s in slices)])
-            order = random.permutation(len(rows))
-            chosen = np.split(order, range(self.size, len(order) + 1, self.size))
-            rest = chosen.pop()
-            if first < made + len(chosen):
-                x, t = self._read([*self._kept(left, values), *map(self._slice, slices)])
-                for batch in chosen[max(first - made, 0) :]:
-                    yield self._upload(backend, rows, x, t, batch)
-                values = x[rest], t[rest]
-            made, left = made + len(chosen), rows[rest]
-        if len(left) and not self.drop_last and first <= made:
-            yield self._upload(backend, left, *self._read(self._kept(left, values)), np.arange(len(left)))
+    def _windows(self, random: np.random.Generator, backend: Backend, first: int, share: Share) -> Iterator["_Started"]:
+        """Batches from windows of slices, of which those are read where something wanted lies."""
+        held, made = Held(self._x, self._t), 0
+        for window in windows(self.examples, self.size, random):
+            wanted = [_own(batch, share) for batch in window.batches[: len(self) - made][max(first - made, 0) :]]
+            made += len(window.batches)
+            if wanted:
+                held.read(window.slices, np.concatenate(wanted))
+            for rows in wanted:
+                x, t, places = held.find(rows)
+                examples = backend.upload(rows) if self.augment else _nothing
+                yield backend.upload(x, places), backend.upload(t, places), examples
+            held.keep(window.left)
 
-    def _slice(self, rows: slice) -> "_Read":
-        return self._x.host_rows(rows), self._t.host_rows(rows)
 
-    def _kept(self, rows: NDArray[np.int64], values: "_Read | None") -> list["_Read"]:
-        """What a window has left, read again where it was passed over."""
-        return [values] if values else [self._slice(slice(int(row), int(row) + 1)) for row in rows]
-
-    @staticmethod
-    def _read(parts: list["_Read"]) -> "_Read":
-        x, t = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        return x, t
-
-    def _upload(
-        self,
-        backend: Backend,
-        rows: NDArray[np.int64],
-        x: NDArray[Any],
-        t: NDArray[Any],
-        chosen: NDArray[np.int64],
-    ) -> "_Started":
-        examples = backend.upload(rows, chosen) if self.augment else _nothing
-        return backend.upload(x, chosen), backend.upload(t, chosen), examples
+def _own(batch: Numbers, share: Share) -> Numbers:
+    return batch if share.size == 1 else np.sort(batch)[share.of(len(batch))]
 
 
 _Started = tuple[Pending, Pending, Pending]
 """Inputs, targets and the numbers of the examples of one batch, which may be on their way."""
-
-
-_Read = tuple[NDArray[Any], NDArray[Any]]
-"""Inputs and targets of some examples, on the host."""
 
 
 def _nothing() -> Array:

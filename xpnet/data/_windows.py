@@ -1,0 +1,82 @@
+"""Data that can only be sliced, in random order: slices from all over, a window of them shuffled together in memory."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.data._source import Source
+
+_SLICES = 32
+"""Slices read together, each of the size of a batch."""
+
+Numbers = NDArray[np.int64]
+
+
+@final
+@dataclass(frozen=True)
+class Window:
+    """What is read together, and what becomes of it.
+
+    Attributes
+    ----------
+    slices : of the data.
+    batches : the numbers of the examples of each batch that can be made now.
+    left : those of examples that fill no batch yet.
+    """
+
+    slices: list[slice]
+    batches: list[Numbers]
+    left: Numbers
+
+
+def windows(examples: int, size: int, random: np.random.Generator) -> Iterator[Window]:
+    """A pass over all examples, each once; nothing is read for it. The last window holds what fills no batch."""
+    starts = random.permutation(np.arange(0, examples, size))
+    left = np.arange(0)
+    for begin in range(0, len(starts), _SLICES):
+        slices = [slice(int(s), min(int(s) + size, examples)) for s in starts[begin : begin + _SLICES]]
+        rows = np.concatenate([left, *(np.arange(s.start, s.stop) for s in slices)])
+        shuffled = rows[random.permutation(len(rows))]
+        *batches, left = np.split(shuffled, range(size, len(rows) + 1, size))
+        yield Window(slices, batches, left)
+    if len(left):
+        yield Window([], [left], left[:0])
+
+
+@final
+class Held:
+    """Examples in memory: their numbers, inputs and targets."""
+
+    def __init__(self, x: Source, t: Source) -> None:
+        self._sources = x, t
+        self.rows: Numbers = np.arange(0)
+        self.x: NDArray[Any] | None = None
+        self.t: NDArray[Any] | None = None
+
+    def read(self, slices: Sequence[slice], wanted: Numbers) -> None:
+        """Reads those of the slices in which something wanted lies, and what else of that is not held, one by one."""
+        ordered = np.sort(wanted)
+        parts = [s for s in slices if np.searchsorted(ordered, s.start) < np.searchsorted(ordered, s.stop)]
+        there = np.concatenate([self.rows, *(np.arange(s.start, s.stop) for s in parts)])
+        parts += [slice(int(row), int(row) + 1) for row in np.setdiff1d(wanted, there)]
+        self.rows = np.concatenate([self.rows, *(np.arange(s.start, s.stop) for s in parts)])
+        self.x, self.t = (
+            np.concatenate([*([] if old is None else [old]), *(source.host_rows(s) for s in parts)])
+            for source, old in zip(self._sources, (self.x, self.t), strict=True)
+        )
+
+    def find(self, rows: Numbers) -> tuple[NDArray[Any], NDArray[Any], Numbers]:
+        """Inputs and targets of all that is held, and where those of these rows are among them."""
+        assert self.x is not None
+        assert self.t is not None
+        order = np.argsort(self.rows)
+        return self.x, self.t, order[np.searchsorted(self.rows, rows, sorter=order)]
+
+    def keep(self, rows: Numbers) -> None:
+        """Forgets all others."""
+        stays = np.isin(self.rows, rows)
+        self.rows = self.rows[stays]
+        self.x, self.t = (None if values is None else values[stays] for values in (self.x, self.t))
