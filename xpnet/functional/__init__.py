@@ -38,6 +38,7 @@ from xpnet.functional._normalization import (
     batch_norm_relu_inference,
 )
 from xpnet.functional._pad import pad
+from xpnet.functional._part import Part
 from xpnet.functional._pooling import (
     avg_pool,
     avg_pool1d,
@@ -51,6 +52,7 @@ from xpnet.functional._pooling import (
 from xpnet.functional._softmax import log_softmax, shifted_exp, softmax
 
 __all__ = [
+    "Part",
     "adaptive_avg_pool",
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",

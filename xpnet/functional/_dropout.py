@@ -25,7 +25,9 @@ def _drop(
     return x * mask, mask
 
 
-def dropout(x: Array, rate: float, key: Key, step: Array, *, by_channel: bool = False) -> tuple[Array, Pullback]:
+def dropout(
+    x: Array, rate: float, key: Key, step: Array, *, by_channel: bool = False, first: int = 0
+) -> tuple[Array, Pullback]:
     """Sets elements to zero at random, or whole channels, and scales the others, so that the expected value stays.
 
         y = x ∘ m,    m = 1 / (1 - rate) with probability 1 - rate, else 0,    dx = dy ∘ m
@@ -41,6 +43,7 @@ def dropout(x: Array, rate: float, key: Key, step: Array, *, by_channel: bool = 
     step : 0-d int32 array on the device of `x`; another step gives another, unrelated mask.
     by_channel : whether all pixels of an example's channel share their fate, for `x` of (n, *size, channels): what
         neighbours tell each other would undo a mask of single pixels.
+    first : the number of the first example, where `x` is a part of a larger batch: the mask is that part's.
 
     Returns
     -------
@@ -78,9 +81,10 @@ def dropout(x: Array, rate: float, key: Key, step: Array, *, by_channel: bool = 
         masked = backend.empty((x.shape[0], x.shape[-1]), x)
         masked[...] = 1.0
     rows, columns = math.prod(masked.shape[:-1]), masked.shape[-1]
+    before = first * math.prod(masked.shape[1:-1])
     y, mask = _drop(
         xp.reshape(masked, (rows, columns)),  # (..., features) -> (n, features)
-        xp.reshape(backend.scrambled(rows, x), (rows, 1)),
+        xp.reshape(backend.scrambled(before + rows, x)[:, before:], (rows, 1)),
         backend.scrambled(columns, x),
         scramble(xp.reshape(step, (1, 1))),
         *key,

@@ -5,6 +5,7 @@ from xpnet._typing import Array, Pullback
 from xpnet.backend import backend_of, elementwise
 from xpnet.functional._activations import through_relu
 from xpnet.functional._checks import check_eps, check_features, check_gradient, check_normalized, into
+from xpnet.functional._part import Part
 
 
 @elementwise()
@@ -25,6 +26,30 @@ def _mean_gradients(xp: Any, dweight: Array, dbias: Array, inverse: Array, share
 
 
 @elementwise()
+def _around(xp: Any, mean: Array, variance: Array, center: Array, share: float) -> Array:
+    return share * (variance + (mean - center) * (mean - center))
+
+
+@elementwise()
+def _scales(xp: Any, variance: Array, weight: Array, eps: float) -> tuple[Array, Array]:
+    inverse = 1.0 / xp.sqrt(variance + eps)
+    return inverse, weight * inverse
+
+
+def _of_all(mean: Array, variance: Array, share: float, add: Callable[[Array], None]) -> tuple[Array, Array]:
+    """Mean and variance of all rows, from those of each process, which has this share of the rows.
+
+    No digits are lost to a large mean (T. Chan, G. Golub, R. LeVeque, "Algorithms for computing the sample variance",
+    1983).
+    """
+    center = share * mean
+    add(center)
+    spread = _around(mean, variance, center, share)
+    add(spread)
+    return center, spread
+
+
+@elementwise()
 def _dx_of_columns(xp: Any, dy: Array, x: Array, mean: Array, scale: Array, mean_dy: Array, slope: Array) -> Array:
     return scale * (dy - mean_dy - (x - mean) * slope)
 
@@ -40,7 +65,7 @@ def _check(function: str, x: Array, weight: Array, bias: Array, eps: float, **st
 
 
 def batch_norm(
-    x: Array, weight: Array, bias: Array, *, eps: float = 1e-5
+    x: Array, weight: Array, bias: Array, *, eps: float = 1e-5, part: Part | None = None
 ) -> tuple[Array, Pullback, tuple[Array, Array]]:
     """Normalizes each feature over the batch, then scales and shifts it.
 
@@ -52,6 +77,8 @@ def batch_norm(
     x : (..., features), floating-point; μ and σ² are taken over all axes but the last, from n >= 2 rows.
     weight, bias : (features,), of the type of `x`, or float32 for x of float16: all is computed in float32 then.
     eps : added to the variance, > 0.
+    part : which part of a batch `x` is, where several processes share one: statistics, and the means in dx, are then
+        those of the whole; dweight and dbias are this part's.
 
     Returns
     -------
@@ -75,11 +102,11 @@ def batch_norm(
     ----------
     S. Ioffe, C. Szegedy, "Batch normalization", ICML 2015, algorithm 1. Variant: eps 1e-5, as in PyTorch.
     """
-    return _by_batch("batch_norm", _normalize, x, weight, bias, eps)
+    return _by_batch("batch_norm", _normalize, x, weight, bias, eps, part)
 
 
 def batch_norm_relu(
-    x: Array, weight: Array, bias: Array, *, eps: float = 1e-5
+    x: Array, weight: Array, bias: Array, *, eps: float = 1e-5, part: Part | None = None
 ) -> tuple[Array, Pullback, tuple[Array, Array]]:
     """`batch_norm` and the rectified linear unit after it, in one pass over the array.
 
@@ -94,24 +121,34 @@ def batch_norm_relu(
     >>> np.round(y[:, 0], 3)
     array([0., 1.])
     """
-    y, pull, statistics = _by_batch("batch_norm_relu", _normalize_relu, x, weight, bias, eps)
+    y, pull, statistics = _by_batch("batch_norm_relu", _normalize_relu, x, weight, bias, eps, part)
     return y, through_relu("batch_norm_relu", y, pull), statistics
 
 
 def _by_batch(
-    function: str, normalize: Callable[..., Array], x: Array, weight: Array, bias: Array, eps: float
+    function: str,
+    normalize: Callable[..., Array],
+    x: Array,
+    weight: Array,
+    bias: Array,
+    eps: float,
+    part: Part | None,
 ) -> tuple[Array, Pullback, tuple[Array, Array]]:
     backend = backend_of(x, weight, bias)
     xp = backend.xp
     _check(function, x, weight, bias, eps)
     rows = xp.reshape(x, (-1, x.shape[-1]))  # (..., features) -> (n, features)
-    n, shape = rows.shape[0], x.shape
+    shape, add = x.shape, None if part is None else part.add
+    n = rows.shape[0] if part is None or add is None else part.rows(rows.shape[0])
     if n < 2:
         raise ValueError(
             f"{function}: expected at least 2 rows to take a variance of, got {n} (shape {tuple(shape)}); "
             "a last batch of one example is left out by data.batches(..., drop_last=True)"
         )
     mean, variance, inverse, scale = backend.column_statistics(rows, weight, float(eps))
+    if add is not None:
+        mean, variance = _of_all(mean, variance, rows.shape[0] / n, add)
+        inverse, scale = _scales(variance, weight, float(eps))
     y = normalize(rows, mean, scale, bias)
 
     def pullback(
@@ -120,7 +157,14 @@ def _by_batch(
         check_gradient(function, dy, shape, rows)
         dy = xp.reshape(dy, rows.shape)  # (..., features) -> (n, features)
         dbias, dweight = backend.column_products(dy, rows, mean, out[::-1])
-        means = _mean_gradients(dweight, dbias, inverse, 1.0 / n)
+        if add is None:
+            means = _mean_gradients(dweight, dbias, inverse, 1.0 / n)
+        else:
+            sums = xp.concat([dweight, dbias])
+            add(sums)
+            features = weight.shape[0]
+            means = _mean_gradients(sums[:features], sums[features:], inverse, 1.0 / n)
+            dweight *= inverse
         dx = xp.reshape(_dx_of_columns(dy, rows, mean, scale, *means), shape) if input_gradient else None
         return dx, into(out[0], dweight), into(out[1], dbias)
 

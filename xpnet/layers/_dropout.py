@@ -40,15 +40,19 @@ class Dropout(Layer):
         self.by_channel = bool(by_channel)
         self.key = next_key()
         self._step: Array | None = None
+        self._part = F.Part()
 
     def __repr__(self) -> str:
         return f"Dropout({self.rate}{', by_channel=True' if self.by_channel else ''})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return super().__getstate__() | {"_step": None}
+        return super().__getstate__() | {"_step": None, "_part": F.Part()}
 
     def bind_masks(self, path: str, seed: int, step: Array) -> None:
         self.key, self._step = random_key(seed, path), step
+
+    def bind_part(self, part: F.Part) -> None:
+        self._part = part
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return tuple(input_shape)
@@ -56,9 +60,10 @@ class Dropout(Layer):
     def forward(self, x: Array, *, training: bool = True) -> tuple[Array, Pullback]:
         y, pull = x, _identity
         if training:
-            depends_on(lambda: (self.rate, self.by_channel, self.key, id(self._step)))
+            depends_on(lambda: (self.rate, self.by_channel, self.key, id(self._step), self._part.first))
         if training and self.rate > 0.0:
-            y, pull = F.dropout(x, self.rate, self.key, self._steps(x), by_channel=self.by_channel)
+            step, first = self._steps(x), self._part.first
+            y, pull = F.dropout(x, self.rate, self.key, step, by_channel=self.by_channel, first=first)
 
         def pullback(dy: Array, *, input_gradient: bool = False) -> Array | None:
             return pull(dy) if input_gradient else None

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 from xpnet._typing import Array, Pullback, Result, Shape
 from xpnet.backend import Backend, backend_of, get_backend, open_backend
+from xpnet.functional import Part
 from xpnet.layers._parameter import Buffer, Parameter
 
 if TYPE_CHECKING:
@@ -168,10 +169,13 @@ class Layer(ABC):
         """A copy has no optimizer yet: it leaves the flat store behind."""
         return {name: value for name, value in vars(self).items() if name != "_store"}
 
-    # Random masks -----------------------------------------------------------------------------------------------
+    # What it is told of a run -----------------------------------------------------------------------------------
 
     def bind_masks(self, path: str, seed: int, step: Array) -> None:  # noqa: B027 - most layers have no masks
         """Tells a random layer its path, the seed and the step counter its masks are counted from."""
+
+    def bind_part(self, part: Part) -> None:  # noqa: B027 - most layers do not look across examples
+        """Tells a layer where to read which part of a step's examples it is given."""
 
 
 def check_names_and_shapes(what: str, theirs: Mapping[str, Shape], ours: Mapping[str, Shape]) -> None:

@@ -34,6 +34,8 @@ class BatchNorm(Layer):
     features : length of the last axis.
     momentum : how far one batch moves the running statistics, 0 < momentum <= 1.
     eps : added to the variance, > 0.
+    synchronized : whether, in training shared by several processes (`fit(communicator=...)`), the statistics are those
+        of the whole batch; otherwise of each process's part. It may be set at any time.
 
     Raises
     ------
@@ -53,11 +55,13 @@ class BatchNorm(Layer):
     minus the paper's.
     """
 
-    def __init__(self, features: int, *, momentum: float = 0.1, eps: float = 1e-5) -> None:
+    def __init__(self, features: int, *, momentum: float = 0.1, eps: float = 1e-5, synchronized: bool = False) -> None:
         self.features = check_count("BatchNorm", "features", features)
         if not 0.0 < momentum <= 1.0:
             raise ValueError(f"BatchNorm: momentum must be above 0 and at most 1, got {momentum!r}")
         self.momentum, self.eps = float(momentum), check_eps("BatchNorm", eps)
+        self.synchronized = bool(synchronized)
+        self._part = F.Part()
         backend = get_backend()
         self.weight = Parameter(backend.zeros((self.features,)) + 1.0, decay=False, half=False)
         self.bias = new_parameter((self.features,), zeros, decay=False, half=False)
@@ -65,7 +69,13 @@ class BatchNorm(Layer):
         self.running_var = Buffer(backend.zeros((self.features,)) + 1.0)
 
     def __repr__(self) -> str:
-        return f"BatchNorm({self.features})"
+        return f"BatchNorm({self.features}{', synchronized=True' if self.synchronized else ''})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"_part": F.Part()}
+
+    def bind_part(self, part: F.Part) -> None:
+        self._part = part
 
     def output_shape(self, input_shape: Shape) -> Shape:
         if not input_shape or input_shape[-1] != self.features:
@@ -77,6 +87,9 @@ class BatchNorm(Layer):
     def with_relu(self) -> Layer:
         return _BatchNormReLU(self)
 
+    def _shared(self) -> tuple[bool, int, int]:
+        return self.synchronized, self._part.own, self._part.whole
+
     def forward(self, x: Array, *, training: bool = True) -> tuple[Array, Pullback]:
         return self.run(x, F.batch_norm if training else F.batch_norm_inference, training)
 
@@ -86,10 +99,11 @@ class BatchNorm(Layer):
         self.output_shape(x.shape)
         weight, bias = self.weight, self.bias
         mean, variance = self.running_mean.data, self.running_var.data
-        depends_on(lambda: (self.momentum, self.eps))
+        depends_on(lambda: (self.momentum, self.eps, self._shared()))
         if training:
-            y, pull, statistics = function(x, weight.data, bias.data, eps=self.eps)
-            n = math.prod(x.shape[:-1])
+            part = self._part if self.synchronized else F.Part()
+            y, pull, statistics = function(x, weight.data, bias.data, eps=self.eps, part=part)
+            n = part.rows(math.prod(x.shape[:-1]))
             _track(mean, variance, *statistics, self.momentum, n / (n - 1))
         else:
             y, pull = function(x, weight.data, bias.data, mean, variance, eps=self.eps)

@@ -5,6 +5,7 @@ from typing import final
 
 from xpnet._typing import Array
 from xpnet.backend import backend_of, goes_by, recording
+from xpnet.functional import Part
 from xpnet.layers._half import HalfStore
 from xpnet.layers._layer import Layer
 from xpnet.layers._parameter import Parameter
@@ -28,6 +29,7 @@ class FlatStore:
     data, grad : (size,) arrays.
     decayed : how many leading elements belong to parameters that penalties and weight decay apply to.
     step : 0-d int32 array, the number of steps taken, which random masks are counted from.
+    part : which of a step's examples a pass works on.
     """
 
     def __init__(self, parameters: dict[str, Parameter]) -> None:
@@ -46,6 +48,7 @@ class FlatStore:
         self.size = self.decayed + rest
         self.data, self.grad = (xp.zeros((self.size,), **place) for _ in range(2))
         self.step = xp.zeros((), dtype=xp.int32, device=place["device"])
+        self.part = Part()
         self.intact = True
         self._half: HalfStore | None = None
         self._starts: dict[int, int] = {}

@@ -321,6 +321,7 @@ class Optimizer(ABC):
 
 def seed_masks(model: Layer, seed: int) -> None:
     """Gives each random layer its key, from the seed and its path, and the model's step counter."""
-    step = FlatStore.of(model).step
+    store = FlatStore.of(model)
     for path, layer in ({"": model} | model.layers()).items():
-        layer.bind_masks(path, seed, step)
+        layer.bind_masks(path, seed, store.step)
+        layer.bind_part(store.part)
