@@ -13,7 +13,7 @@ ROOT = Path(xpnet.__file__).parent
 FILES = {str(path.relative_to(ROOT)): path for path in sorted(ROOT.rglob("*.py"))}
 
 LIBRARIES = {"cupy", "cupyx", "cudnn", "torch", "numba", "llvmlite", "array_api_compat", "array_api_strict", "jax"}
-HOST_ROOMS = {"backend", "files", "data", "training", "diagnostics", "plots", "interchange"}
+HOST_ROOMS = {"backend", "files", "data", "training", "diagnostics", "plots", "interchange", "distributed"}
 
 LEVELS = [
     {"_typing"},
@@ -21,7 +21,7 @@ LEVELS = [
     {"files", "functional", "initializers", "penalties", "schedules"},
     {"layers", "losses"},
     {"models", "optimizers"},
-    {"data"},
+    {"data", "distributed"},
     {"training"},
     {"diagnostics", "interchange", "plots"},
 ]
@@ -69,6 +69,11 @@ def test_only_the_backend_room_names_an_array_library(file):
     assert not libraries_of(file) & LIBRARIES
 
 
+@pytest.mark.parametrize("file", [file for file in FILES if room(file) != "distributed"])
+def test_only_the_room_for_ranks_names_mpi(file):
+    assert "mpi4py" not in libraries_of(file)
+
+
 @pytest.mark.parametrize("file", [file for file in FILES if room(file) not in HOST_ROOMS])
 def test_rooms_that_compute_do_not_import_numpy(file):
     assert "numpy" not in libraries_of(file)
@@ -97,11 +102,12 @@ def test_another_room_is_entered_by_its_door(file):
 
 def test_the_checks_see_what_they_look_for(tmp_path, monkeypatch):
     bad = tmp_path / "bad.py"
-    inside = ["import torch.nn", "from xpnet import plots", "import xpnet.data._idx"]
+    inside = ["import torch.nn", "from mpi4py import MPI", "from xpnet import plots", "import xpnet.data._idx"]
     bad.write_text("import numpy\n" + "\n    ".join(["def function():", *inside]))
     monkeypatch.setitem(FILES, "layers/bad.py", bad)
     for test in (
         test_only_the_backend_room_names_an_array_library,
+        test_only_the_room_for_ranks_names_mpi,
         test_rooms_that_compute_do_not_import_numpy,
         test_rooms_look_one_way,
         test_nothing_imports_the_plots,

@@ -11,6 +11,7 @@ history = xpnet.fit(model, xpnet.data.batches(x, t, 32), loss=xpnet.losses.softm
 from xpnet import (
     data,
     diagnostics,
+    distributed,
     functional,
     initializers,
     interchange,
@@ -53,6 +54,7 @@ __all__ = [
     "capture",
     "data",
     "diagnostics",
+    "distributed",
     "evaluate",
     "fit",
     "functional",

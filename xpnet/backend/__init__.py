@@ -11,6 +11,7 @@ from xpnet.backend._cudnn import require_cudnn
 from xpnet.backend._cupy import CuPy
 from xpnet.backend._elementwise import elementwise
 from xpnet.backend._failures import asked_bytes
+from xpnet.backend._nccl import NcclGroup
 from xpnet.backend._numba import compiled_loops
 from xpnet.backend._numpy import NumPy
 from xpnet.backend._random import (
@@ -37,6 +38,7 @@ from xpnet.backend._registry import (
     why_unavailable,
 )
 from xpnet.backend._seams import column_sum, for_blocks, matmul, readable, row_max, row_sum, sum_of_squares, to_host
+from xpnet.backend._staging import Staging
 from xpnet.backend._torch import Torch
 from xpnet.backend._units import in_units
 from xpnet.backend._windows import Windows
@@ -63,8 +65,10 @@ __all__ = [
     "Graph",
     "HostArray",
     "Key",
+    "NcclGroup",
     "Recorder",
     "Recording",
+    "Staging",
     "Windows",
     "array_namespace",
     "asked_bytes",

@@ -14,6 +14,7 @@ from xpnet.backend._column_seams import ColumnSeams
 from xpnet.backend._elementwise import Body, fresh
 from xpnet.backend._random import scramble
 from xpnet.backend._registry import find_backend, open_backend
+from xpnet.backend._staging import Staging
 from xpnet.backend._winograd_seams import WinogradSeams
 
 if TYPE_CHECKING:
@@ -170,6 +171,18 @@ class Backend(WinogradSeams, ColumnSeams):
     def to_host(self, x: Array) -> np.ndarray[Any, Any]:
         """The values of `x` as a NumPy array; on a device this waits for the device and copies."""
         return np.array(np.from_dlpack(x))
+
+    def staging(self, x: Array) -> Staging:
+        """`x` for what reads and writes the host's memory; here by a copy."""
+        host = np.empty_like(self.to_host(x), order="C")
+
+        def fetch() -> None:
+            host[...] = self.to_host(x)
+
+        def put() -> None:
+            x[...] = self.xp.asarray(host, dtype=x.dtype, device=self.device_of(x))
+
+        return Staging(host, fetch, put)
 
     def copy(self, x: Array) -> Array:
         """A copy that shares no memory with `x`."""

@@ -2,14 +2,14 @@
 
 import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 
 from xpnet._typing import Array
-from xpnet.backend import _cudnn, _cupy_products
+from xpnet.backend import _cudnn, _cupy_products, _nccl
 from xpnet.backend._backend import Backend
 from xpnet.backend._convolution import Convolution
 from xpnet.backend._cupy_graph import CudaRecorder
@@ -17,6 +17,7 @@ from xpnet.backend._cupy_kernels_columns import ColumnKernels
 from xpnet.backend._cupy_uploads import Uploads
 from xpnet.backend._elementwise import Body, fresh
 from xpnet.backend._registry import BackendUnavailableError, open_backend
+from xpnet.backend._staging import Staging
 from xpnet.backend._windows import Windows
 
 _ROW = 256
@@ -92,6 +93,31 @@ class CuPy(ColumnKernels, Backend):
     def to_host(self, x: Array) -> np.ndarray[Any, Any]:
         host: np.ndarray[Any, Any] = self._cupy.asnumpy(x)
         return host
+
+    def staging(self, x: Array) -> Staging:
+        """A copy in pinned memory, which the GPU reads and writes several times as fast."""
+        memory = self._cupy.cuda.alloc_pinned_memory(x.nbytes)
+        host = np.frombuffer(memory, x.dtype, x.size).reshape(x.shape)
+        return Staging(host, lambda: x.get(out=host), lambda: x.set(host))
+
+    def gpu(self) -> str:
+        """The current GPU's place on its machine's bus: two processes that use one GPU find the same."""
+        with self.here():
+            return str(self._cupy.cuda.Device().pci_bus_id)
+
+    def nccl_identity(self) -> list[int]:
+        """What one process gives to all others that are to form a group with it.
+
+        Raises
+        ------
+        ImportError : there is no NCCL; the message says what installs it.
+        """
+        return [int(byte) for byte in _nccl.load().get_unique_id()]
+
+    def nccl_group(self, rank: int, size: int, identity: Sequence[int]) -> _nccl.NcclGroup:
+        """This process's GPU as one of a group, which waits for the others."""
+        with self.here():
+            return _nccl.NcclGroup(self._cupy, _nccl.load(), rank, size, identity)
 
     def copy(self, x: Array) -> Array:
         return x.copy()

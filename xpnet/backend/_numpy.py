@@ -13,6 +13,7 @@ from xpnet._typing import Array, Result, Shape
 from xpnet.backend import _blas, _memory, _numba, _threads
 from xpnet.backend._backend import Backend
 from xpnet.backend._elementwise import Body
+from xpnet.backend._staging import Staging
 from xpnet.backend._windows import Windows
 
 _FEW_COLUMNS = 32
@@ -50,6 +51,9 @@ class NumPy(Backend):
 
     def to_host(self, x: Array) -> np.ndarray[Any, Any]:
         return np.asarray(x)
+
+    def staging(self, x: Array) -> Staging:
+        return Staging(x) if x.flags.c_contiguous else super().staging(x)
 
     def copy(self, x: Array) -> Array:
         return np.array(x)

@@ -7,6 +7,7 @@ import numpy as np
 
 from xpnet._typing import Array
 from xpnet.backend._backend import Backend
+from xpnet.backend._staging import Staging
 
 _precision = threading.RLock()
 """Held while a product runs in TF32: PyTorch knows one setting for the whole process."""
@@ -32,6 +33,15 @@ class Torch(Backend):
     def to_host(self, x: Array) -> np.ndarray[Any, Any]:
         host: np.ndarray[Any, Any] = x.detach().cpu().numpy()
         return host
+
+    def staging(self, x: Array) -> Staging:
+        """A contiguous CPU tensor's own memory; of a CUDA tensor a copy in pinned memory."""
+        import torch
+
+        if x.is_contiguous() and x.device.type == "cpu":
+            return Staging(x.detach().numpy())
+        pinned = torch.empty(x.shape, dtype=x.dtype, pin_memory=x.device.type == "cuda")
+        return Staging(pinned.numpy(), lambda: pinned.copy_(x.detach()), lambda: x.detach().copy_(pinned))
 
     def copy(self, x: Array) -> Array:
         return x.detach().clone()
