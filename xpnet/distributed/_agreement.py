@@ -66,7 +66,7 @@ def _message(everybody: list[dict[str, Any]]) -> str:
 
 def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
     """Every fact with its full name, as text."""
-    if isinstance(value, dict) and value:
+    if isinstance(value, dict) and (value or not name):
         for key, inner in value.items():
             yield from _leaves(inner, f"{name}, {key}" if name else key)
     else:

@@ -1,10 +1,14 @@
+import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
+from typing import final
 
 from xpnet.distributed._communicator import Communicator
+from xpnet.distributed._launch import launched_size
 
 _MARK = "on_all_ranks"
 """The attribute of an exception that all ranks raise at the same place."""
@@ -41,17 +45,38 @@ def ending_together(communicator: Communicator, alike: tuple[type[BaseException]
         communicator.abort(told(error))
 
 
+@final
+class LastResort:
+    """What is done with an error that nobody catches, in a process that was started with others.
+
+    Once they are known, all are ended; before that this process ends by a signal, which launchers take for the end of all,
+    where they let the others wait for one that has only failed. What all raise alike is shown once, by rank 0.
+    """
+
+    def __init__(self) -> None:
+        self._before = sys.excepthook
+        self.communicator: Communicator | None = None
+        sys.excepthook = self
+
+    def __call__(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        """Takes the place of `sys.excepthook`."""
+        ranks, alike = self.communicator, getattr(error, _MARK, False)
+        if ranks is not None and not alike:
+            ranks.abort(told(error))
+        if ranks is None or ranks.rank == 0:
+            self._before(kind, error, trace)
+        if ranks is None:
+            sys.stderr.flush()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+_last_resort = None if launched_size() == 1 else LastResort()
+
+
 def end_together_at_last(communicator: Communicator) -> None:
-    """From now on, an error that nobody catches ends all ranks; one that all raise alike is shown once, by rank 0."""
-    before = sys.excepthook
-
-    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if not getattr(error, _MARK, False):
-            communicator.abort(told(error))
-        if communicator.rank == 0:
-            before(kind, error, trace)
-
-    sys.excepthook = hook
+    """From now on, an error that nobody catches ends all ranks."""
+    resort = _last_resort or LastResort()
+    resort.communicator = communicator
 
 
 def told(error: BaseException) -> str:
