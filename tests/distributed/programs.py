@@ -220,11 +220,10 @@ def auto(ranks):
 
 def main():
     name, *arguments = sys.argv[1:]
-    if name == "before_mpi":
-        if os.environ["PMI_RANK"] == "1":
-            raise ValueError("before MPI has begun")
+    if name == "before_mpi" and os.environ["PMI_RANK"] == "1":
+        raise ValueError("before MPI has begun")
     ranks = distributed.communicator("auto" if name == "auto" else "mpi")
-    returned = globals()[name](ranks, *arguments)
+    returned = (works_for_ever if name == "before_mpi" else globals()[name])(ranks, *arguments)
     if ranks.rank == 0:
         print("RETURNED", json.dumps(returned), flush=True)
 

@@ -27,7 +27,9 @@ def test_what_differs_is_named_with_who_has_what(found):
 
 
 def test_facts_are_plain_values():
-    with pytest.raises(TypeError, match="agree: facts are numbers, text, None, and lists and dicts of them: .*ndarray"):
+    with pytest.raises(
+        TypeError, match=r"agree: facts are numbers, text, None, and lists and dicts of them: .*ndarray"
+    ):
         agree(Single(), {"weights": np.zeros(3)})
 
 

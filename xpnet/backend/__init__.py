@@ -61,6 +61,7 @@ __all__ = [
     "CaptureWarning",
     "Captured",
     "Convolution",
+    "CuPy",
     "Generator",
     "Graph",
     "HostArray",

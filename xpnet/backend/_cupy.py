@@ -96,6 +96,8 @@ class CuPy(ColumnKernels, Backend):
 
     def staging(self, x: Array) -> Staging:
         """A copy in pinned memory, which the GPU reads and writes several times as fast."""
+        if not x.size:
+            return super().staging(x)
         memory = self._cupy.cuda.alloc_pinned_memory(x.nbytes)
         host = np.frombuffer(memory, x.dtype, x.size).reshape(x.shape)
         return Staging(host, lambda: x.get(out=host), lambda: x.set(host))

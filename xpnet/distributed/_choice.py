@@ -11,9 +11,7 @@ from xpnet.distributed._single import Single
 KINDS = ("auto", "mpi", "nccl", "single")
 
 
-def communicator(
-    kind: str = "auto", *, backend: Backend | None = None, cuda_aware: bool | None = None
-) -> Communicator:
+def communicator(kind: str = "auto", *, backend: Backend | None = None, cuda_aware: bool | None = None) -> Communicator:
     """What this process knows of the others that were started with it, and sends them by. All of them call it.
 
     `mpiexec -n 4 python train.py` or `srun` starts them. From then on an error that nobody catches ends them all, with
@@ -21,9 +19,9 @@ def communicator(
 
     Parameters
     ----------
-    kind : `"mpi"`; `"nccl"`, for CuPy on a GPU of its own for each; `"single"`, for one that goes on alone; or `"auto"`:
-        a process that was started alone is single, others take NCCL where the backend is CuPy and NCCL can be used on
-        all of them, else MPI.
+    kind : `"mpi"`; `"nccl"`, for CuPy on a GPU of its own for each; `"single"`, for one that goes on alone; or
+        `"auto"`: a process that was started alone is single, others take NCCL where the backend is CuPy and NCCL can be
+        used on all of them, else MPI.
     backend : where the arrays will be; `get_backend()` if not given.
     cuda_aware : whether MPI is handed arrays of a GPU as they are; None asks it. They go by pinned memory otherwise.
 

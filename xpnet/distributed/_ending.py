@@ -49,8 +49,8 @@ def ending_together(communicator: Communicator, alike: tuple[type[BaseException]
 class LastResort:
     """What is done with an error that nobody catches, in a process that was started with others.
 
-    Once they are known, all are ended; before that this process ends by a signal, which launchers take for the end of all,
-    where they let the others wait for one that has only failed. What all raise alike is shown once, by rank 0.
+    Once they are known, all are ended; before that this process ends by a signal, which launchers take for the end of
+    all, where they let the others wait for one that has only failed. What all raise alike is shown once, by rank 0.
     """
 
     def __init__(self) -> None:

@@ -142,7 +142,7 @@ def _imported() -> Any:
         from mpi4py import MPI as module
     except (ImportError, RuntimeError) as error:  # RuntimeError: mpi4py is there, but no MPI
         raise CommunicatorUnavailableError(
-            f"communicator: several processes were to train together, which needs mpi4py and an MPI ({error}): {_INSTALL}"
+            f"communicator: processes that train together need mpi4py and an MPI ({error}): {_INSTALL}"
         ) from error
     return module
 
