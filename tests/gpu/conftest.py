@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import xpnet
-from xpnet.backend import available_backends, use_backend
+from xpnet.backend import available_backends, open_backend, use_backend
 from xpnet.losses import softmax_cross_entropy
 from xpnet.training import train_step
 
@@ -20,7 +20,19 @@ REHEARSAL = os.environ.get("XPNET_GPU_REHEARSAL")
 NAME = REHEARSAL or "cupy"
 
 collect_ignore_glob = [] if NAME in available_backends() else ["test_*.py"]
-collect_ignore = [] if find_spec("cudnn") or REHEARSAL else ["test_cudnn.py"]
+
+
+def has_nccl():
+    try:
+        return bool(open_backend("cupy").nccl_identity())
+    except (ImportError, RuntimeError):
+        return False
+
+
+collect_ignore = [
+    *([] if find_spec("cudnn") or REHEARSAL else ["test_cudnn.py"]),
+    *([] if NAME != "cupy" or NAME not in available_backends() or has_nccl() else ["test_nccl.py"]),
+]
 
 
 def pytest_itemcollected(item):
