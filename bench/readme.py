@@ -31,7 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--results", type=Path, default=ROOT / "bench" / "results")
     options = parser.parse_args(arguments)
     before = options.readme.read_text(encoding="utf-8")
-    paths = [path for path in sorted(options.results.glob("*.json")) if path.name != "clinic.json"]  # no machine's
+    paths = [
+        path for path in sorted(options.results.glob("*.json")) if path.name not in ("clinic.json", "scaling.json")
+    ]
     after = replaced(before, text([Results.load(path) for path in paths]))
     if options.check and before != after:
         raise SystemExit(f"{options.readme}: its benchmark tables are out of date; python -m bench.readme renews them")

@@ -6,7 +6,17 @@ from importlib import metadata
 import xpnet
 from xpnet.backend import known_backends, open_backend, why_unavailable
 
-_PACKAGES = ("numpy", "array-api-compat", "array-api-strict", "numba", "torch", "matplotlib", "safetensors", "tqdm")
+_PACKAGES = (
+    "numpy",
+    "array-api-compat",
+    "array-api-strict",
+    "numba",
+    "torch",
+    "matplotlib",
+    "safetensors",
+    "tqdm",
+    "mpi4py",
+)
 
 
 def main() -> None:
