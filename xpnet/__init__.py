@@ -35,6 +35,7 @@ from xpnet.backend import (
     seed,
     set_backend,
     use_backend,
+    use_seed,
 )
 from xpnet.functional import get_convolution, set_convolution, use_convolution
 from xpnet.interchange import load_weights, save_weights
@@ -79,4 +80,5 @@ __all__ = [
     "training",
     "use_backend",
     "use_convolution",
+    "use_seed",
 ]

@@ -14,6 +14,7 @@ from xpnet.backend._failures import asked_bytes
 from xpnet.backend._nccl import NcclGroup
 from xpnet.backend._numba import compiled_loops
 from xpnet.backend._numpy import NumPy
+from xpnet.backend._override import Override
 from xpnet.backend._random import (
     Generator,
     HostArray,
@@ -26,6 +27,7 @@ from xpnet.backend._random import (
     random_key,
     scramble,
     seed,
+    use_seed,
 )
 from xpnet.backend._recording import Recording, depends_on, goes_by, on_host, recording, watched
 from xpnet.backend._registry import (
@@ -67,6 +69,7 @@ __all__ = [
     "HostArray",
     "Key",
     "NcclGroup",
+    "Override",
     "Recorder",
     "Recording",
     "Staging",
@@ -107,6 +110,7 @@ __all__ = [
     "sum_of_squares",
     "to_host",
     "use_backend",
+    "use_seed",
     "watched",
     "why_unavailable",
 ]

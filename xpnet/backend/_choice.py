@@ -104,6 +104,8 @@ def use_backend(
 ) -> Iterator[Backend]:
     """Like `set_backend`, but only inside a `with` block, and only in this thread or task.
 
+    A thread that is started inside begins with the process's backend, a task of asyncio with the block's.
+
     Examples
     --------
     >>> with use_backend("numpy", dtype="float64") as backend:
@@ -111,9 +113,5 @@ def use_backend(
     dtype('float64')
     """
     backend = name if isinstance(name, Backend) else open_backend(name, device=device, dtype=dtype, matmul=matmul)
-    token = override.set(backend)
-    try:
-        with backend.here():
-            yield backend
-    finally:
-        override.reset(token)
+    with override.by(backend), backend.here():
+        yield backend

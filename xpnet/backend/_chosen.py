@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from typing import TYPE_CHECKING
+
+from xpnet.backend._override import Override
 
 if TYPE_CHECKING:
     from xpnet.backend._backend import Backend
 
 _process: list[Backend] = []
-override: ContextVar[Backend | None] = ContextVar("xpnet_backend", default=None)
+override: Override[Backend] = Override("xpnet_backend")
 
 
 def choose(backend: Backend) -> None:

@@ -2,13 +2,15 @@
 
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from xpnet._typing import Array, Shape
 from xpnet.backend._elementwise import elementwise
+from xpnet.backend._override import Override
 
 Key: TypeAlias = tuple[int, int]
 Generator: TypeAlias = np.random.Generator
@@ -16,7 +18,7 @@ HostArray: TypeAlias = np.ndarray[Any, Any]
 
 
 class _Seed:
-    """The process's seed, its generator for weights, and how many keys were handed out in order."""
+    """A seed, its generator for weights, and how many keys were handed out in order."""
 
     def __init__(self, value: int) -> None:
         self.value = value
@@ -25,11 +27,12 @@ class _Seed:
 
 
 _lock = threading.Lock()
-_state = _Seed(0)
+_process = _Seed(0)
+_override: Override[_Seed] = Override("xpnet_seed")
 
 
 def seed(n: int) -> None:
-    """Starts all of xpnet's default randomness anew: initial weights, and dropout outside `fit`.
+    """Starts all of xpnet's default randomness anew, for the whole process: initial weights, dropout outside `fit`.
 
     A process starts as if `seed(0)` had been called, so a script gives the same numbers each time.
 
@@ -45,8 +48,42 @@ def seed(n: int) -> None:
     --------
     >>> seed(7)
     """
-    global _state
-    _state = _Seed(checked_seed(n))
+    global _process
+    _process = _Seed(checked_seed(n))
+
+
+@contextmanager
+def use_seed(n: int) -> Iterator[None]:
+    """Like `seed`, but only inside a `with` block, and only in this thread or task: a sequence of its own.
+
+    What happens outside, `seed` too, changes nothing inside, nor the other way round. A thread that is started inside
+    draws from the process's sequence, a task of asyncio from the block's.
+
+    Parameters
+    ----------
+    n : any integer from 0.
+
+    Raises
+    ------
+    TypeError, ValueError : `n` is no integer, or negative.
+
+    Examples
+    --------
+    >>> from xpnet.layers import Linear
+    >>> seed(0)
+    >>> with use_seed(7):
+    ...     there = Linear(2, 1)
+    >>> seed(7)
+    >>> here = Linear(2, 1)
+    >>> bool((there.weight.data == here.weight.data).all())
+    True
+    """
+    with _override.by(_Seed(checked_seed(n))):
+        yield
+
+
+def _here() -> _Seed:
+    return _override.get() or _process
 
 
 def checked_seed(n: Any) -> int:
@@ -59,13 +96,13 @@ def checked_seed(n: Any) -> int:
 
 
 def current_seed() -> int:
-    """The number last given to `seed`."""
-    return _state.value
+    """The number last given to `seed`, or to the `use_seed` around."""
+    return _here().value
 
 
 def generator() -> np.random.Generator:
     """The generator that initial weights are drawn from, in order of construction."""
-    return _state.generator
+    return _here().generator
 
 
 def host_zeros(shape: Shape) -> HostArray:
@@ -74,7 +111,7 @@ def host_zeros(shape: Shape) -> HostArray:
 
 
 def draw(initializer: Callable[[Generator, Shape], HostArray], shape: Shape) -> HostArray:
-    """Initial weights on the host, from the process's generator.
+    """Initial weights on the host, from the generator here and now.
 
     Raises
     ------
@@ -91,8 +128,9 @@ def draw(initializer: Callable[[Generator, Shape], HostArray], shape: Shape) -> 
 def next_key() -> Key:
     """A key for a random layer that no optimizer has named yet: from the seed and the order of construction."""
     with _lock:
-        _state.keys += 1
-        return random_key(_state.value, f"construction {_state.keys}")
+        state = _here()
+        state.keys += 1
+        return random_key(state.value, f"construction {state.keys}")
 
 
 def random_key(n: int, path: str) -> Key:

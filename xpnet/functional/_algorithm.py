@@ -3,17 +3,16 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 
 from xpnet._typing import Array
-from xpnet.backend import Backend, Windows, depends_on, require_cudnn
+from xpnet.backend import Backend, Override, Windows, depends_on, require_cudnn
 from xpnet.functional import _winograd
 from xpnet.functional._products import LibraryProducts, Products
 
 ALGORITHMS = ("auto", "direct", "winograd", "cudnn")
 
 _default = "auto"
-_override: ContextVar[str | None] = ContextVar("xpnet_convolution", default=None)
+_override: Override[str] = Override("xpnet_convolution")
 
 
 def set_convolution(algorithm: str) -> None:
@@ -70,11 +69,8 @@ def use_convolution(algorithm: str) -> Iterator[None]:
     ...     get_convolution()
     'winograd'
     """
-    token = _override.set(_checked(algorithm))
-    try:
+    with _override.by(_checked(algorithm)):
         yield
-    finally:
-        _override.reset(token)
 
 
 def _checked(algorithm: str) -> str:
