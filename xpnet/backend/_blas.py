@@ -46,12 +46,6 @@ def _settings() -> list[tuple[Callable[[], int], Callable[[int], Any]]]:
     return [_functions(library) for library in libraries]
 
 
-@functools.cache
-def _first_reader() -> Callable[[], int]:
-    """How to read the number of threads of the first BLAS, which is NumPy's own."""
-    return _settings()[0][0] if _settings() else lambda: 1
-
-
 def _functions(library: Any) -> tuple[Callable[[], int], Callable[[int], Any]]:
     """OpenBLAS's own functions where it has threads of its own; they cost a tenth of a microsecond."""
     if library.internal_api == "openblas" and library.threading_layer == "pthreads":
@@ -76,11 +70,6 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         _leave()
-
-
-def several() -> bool:
-    """Whether BLAS would use more than one thread now."""
-    return _first_reader()() > 1
 
 
 def on_one_thread(function: Callable[..., Result], *arguments: Any, **options: Any) -> Result:

@@ -82,7 +82,7 @@ class NumPy(Backend):
             return _into(out, self.matmul(self.wide(a), self.wide(b)))
         m, n, work = a.shape[0], b.shape[1], a.shape[0] * b.size
         y = _new((m, n), a, b) if out is None else out
-        if work < _blas.LARGE or not _blas.several():
+        if work < _blas.LARGE or not _threads.several():
             return _alone(np.matmul, work, _blas.TINY_MATRIX, a, b, out=y)
 
         def some_rows(start: int, stop: int) -> None:
@@ -113,7 +113,7 @@ class NumPy(Backend):
     def column_sum(self, x: Array, out: Array | None = None) -> Array:
         x = self.wide(x)
         ones = self.ones_row(x.shape[0], x)[0]
-        if x.size < _threads.LARGE or not _blas.several():
+        if x.size < _threads.LARGE or not _threads.several():
             return _alone(np.matmul, x.size, _blas.TINY_VECTOR, ones, x, out=out)
         parts = _threads.share(len(x), x.size, lambda start, stop: np.matmul(ones[start:stop], x[start:stop]))
         return np.add.reduce(parts, axis=0, out=out)
@@ -132,7 +132,7 @@ class NumPy(Backend):
         return np.add.reduce(x, axis=None)
 
     def sum_of_squares(self, x: Array) -> Array:
-        if x.size < _threads.LARGE or not _blas.several():
+        if x.size < _threads.LARGE or not _threads.several():
             return _alone(np.dot, x.size, _blas.TINY_VECTOR, x, x)
         parts = _threads.share(x.size, x.size, lambda start, stop: np.dot(x[start:stop], x[start:stop]))
         return np.add.reduce(parts)
@@ -341,7 +341,7 @@ def _new(shape: Shape, a: Array, b: Array) -> Array:
 
 def _alone(product: Callable[..., Array], work: int, tiny: int, *arguments: Array, **options: Any) -> Array:
     """A product with BLAS on one thread, which it takes by itself for a tiny number of multiply-adds."""
-    if work > tiny and _blas.several():
+    if work > tiny and _threads.several():
         return _blas.on_one_thread(product, *arguments, **options)
     return product(*arguments, **options)
 

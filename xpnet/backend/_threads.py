@@ -39,6 +39,14 @@ def threads() -> int:
     return 1 if getattr(_inside, "a_part", False) else _blas.threads()
 
 
+def several() -> bool:
+    """Whether there is more than one: the user's setting, and not what other threads hold BLAS to at this moment.
+
+    So how an operation is parted, and with it its rounding, does not depend on what else the process does.
+    """
+    return threads() > 1
+
+
 def share(n: int, elements: int, body: Callable[[int, int], Result]) -> list[Result]:
     """`body(start, stop)` over `range(n)`, in as many parts as there are threads if the elements are many."""
     parts = threads() if elements >= LARGE else 1
