@@ -1,3 +1,4 @@
+from array import array
 from collections.abc import Sequence
 from typing import Any, final
 
@@ -27,12 +28,17 @@ class Ledger:
     like : an array there, of the type of the losses.
     names : of the quantities.
     every : how many steps come before the next `read`; where they are very many, it reads in between.
+
+    Attributes
+    ----------
+    sizes : the number of examples of each step, in 8 bytes each.
+    columns : for each name, the values of the steps that were read, in 8 bytes each.
     """
 
     def __init__(self, backend: Backend, like: Array, names: Sequence[str], every: int) -> None:
         self.names = tuple(names)
-        self.sizes: list[int] = []
-        self.rows: list[tuple[float, ...]] = []
+        self.sizes = array("q")
+        self.columns = [array("d") for _ in self.names]
         self._backend = backend
         self._waits = not readable(like)
         if self._waits:
@@ -44,8 +50,9 @@ class Ledger:
 
     def begin(self) -> None:
         """Forgets what was noted: a new epoch."""
-        self.sizes.clear()
-        self.rows.clear()
+        del self.sizes[:]
+        for column in self.columns:
+            del column[:]
 
     def restore(self, sizes: Sequence[int], rows: Sequence[tuple[float, ...]]) -> None:
         """Goes on with an epoch of which these steps were read."""
@@ -54,7 +61,9 @@ class Ledger:
     def note(self, *values: Array) -> None:
         """One step's values, a 0-d array for each name."""
         if not self._waits:
-            self.rows.append(tuple(map(float, values)))
+            numbers = [float(value) for value in values]  # all, before any is noted
+            for column, number in zip(self.columns, numbers, strict=True):
+                column.append(number)
             return
         for i, value in enumerate(values):
             known = value if hasattr(value, "dtype") else self._backend.asarray(value)
@@ -64,35 +73,40 @@ class Ledger:
     def count(self, examples: int) -> None:
         """The number of examples of the step that was noted last."""
         self.sizes.append(examples)
-        if self._waits and len(self.sizes) - len(self.rows) == self._capacity:
+        if self._waits and len(self.sizes) - self.read_steps == self._capacity:
             self.read()
 
     def read(self) -> None:
         """Brings what was noted since the last time to the host."""
-        missing = len(self.sizes) - len(self.rows)
+        missing = len(self.sizes) - self.read_steps
         if missing > 0:
             table = self._backend.to_host(self._table)
-            self.rows += [tuple(column) for column in table[:, :missing].T.tolist()]
+            for column, values in zip(self.columns, table[:, :missing].tolist(), strict=True):
+                column.extend(values)
             self._table[...] = 0.0
             self._place[...] = 0
 
     def give_up(self) -> None:
         """Forgets what was not read, as it cannot be read any more."""
-        del self.sizes[len(self.rows) :]
+        del self.sizes[self.read_steps :]
 
-    def losses(self) -> list[float]:
+    @property
+    def read_steps(self) -> int:
+        """How many steps of the epoch were read."""
+        return len(self.columns[0])
+
+    def losses(self) -> "array[float]":
         """The first quantity of all steps that were read."""
-        return [row[0] for row in self.rows]
+        return self.columns[0]
 
     def last(self) -> dict[str, float]:
         """The latest values that were read."""
-        return dict(zip(self.names, self.rows[-1], strict=True))
+        return {name: column[-1] for name, column in zip(self.names, self.columns, strict=True)}
 
     def means(self) -> dict[str, float]:
         """The mean of each quantity over all examples."""
         total = sum(self.sizes)
-        columns = zip(*self.rows, strict=True)
         return {
             name: sum(value * n for value, n in zip(column, self.sizes, strict=True)) / total
-            for name, column in zip(self.names, columns, strict=True)
+            for name, column in zip(self.names, self.columns, strict=True)
         }
