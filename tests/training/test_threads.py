@@ -144,7 +144,7 @@ def test_each_thread_convolves_by_an_algorithm_of_its_own():
 
 def test_models_are_built_from_their_own_seeds_while_others_seed_the_process(bits_of):
     """Weights, and the masks of dropout before an optimizer names its layers."""
-    x = np.ones((50, 4), np.float32)
+    x = np.random.default_rng(0).standard_normal((50, 4)).astype(np.float32)
 
     def network():
         return models.mlp([4, 8, 3], dropout=0.25)
