@@ -72,6 +72,17 @@ def test_it_is_equal_to_the_same_numbers_alone():
         hash(Numbers())
 
 
+def test_an_array_of_it_is_a_copy():
+    numbers = Numbers(VALUES)
+    array = np.asarray(numbers)
+    numbers.append(0.5)  # the array does not hold its memory
+    array[0] = 3.0
+    assert numbers == [*VALUES, 0.5]
+    assert (array.dtype, np.asarray(Numbers([0.5]), np.float32).dtype) == (np.float64, np.float32)
+    with pytest.raises(ValueError, match="an array of them is a copy"):
+        np.asarray(numbers, copy=False)
+
+
 def test_other_values_are_refused_and_change_nothing():
     numbers = Numbers(VALUES)
     with pytest.raises(TypeError, match="must be real number, not str"):

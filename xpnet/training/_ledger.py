@@ -54,9 +54,12 @@ class Ledger:
         for column in self.columns:
             del column[:]
 
-    def restore(self, sizes: Sequence[int], rows: Sequence[tuple[float, ...]]) -> None:
+    def restore(self, sizes: Sequence[int], columns: Sequence[Sequence[float]]) -> None:
         """Goes on with an epoch of which these steps were read."""
-        self.sizes[:], self.rows[:] = sizes, rows
+        self.begin()
+        self.sizes.extend(sizes)
+        for column, values in zip(self.columns, columns, strict=True):
+            column.extend(values)
 
     def note(self, *values: Array) -> None:
         """One step's values, a 0-d array for each name."""

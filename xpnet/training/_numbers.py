@@ -2,6 +2,8 @@ from array import array
 from collections.abc import Iterable, Iterator, MutableSequence
 from typing import Any, final, overload
 
+import numpy as np
+
 
 @final
 class Numbers(MutableSequence[float]):
@@ -62,6 +64,11 @@ class Numbers(MutableSequence[float]):
         return self._values.tolist() == other if isinstance(other, list) else NotImplemented
 
     __hash__ = None  # type: ignore[assignment]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        if copy is False:
+            raise ValueError("Numbers: an array of them is a copy")
+        return np.array(self._values, dtype)
 
     def __add__(self, other: Iterable[float]) -> list[float]:
         return [*self, *other]

@@ -1,6 +1,7 @@
 """What a run is between two steps: all that the steps to come depend on, as a checkpoint holds it."""
 
 import platform
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -17,6 +18,7 @@ from xpnet.training._callbacks import Callback, Run
 from xpnet.training._checkpoint_folder import CheckpointError, Saved
 from xpnet.training._evaluate import Pairs
 from xpnet.training._ledger import Ledger
+from xpnet.training._numbers import Numbers
 
 Batch = tuple[Array, Array]
 
@@ -106,12 +108,12 @@ class Progress:
         for path, norms in history.gradient_norms.items():
             keep(f"history.gradient_norms.{path}", np.asarray(list(norms.items()), np.float64).reshape(-1, 2))
         keep("epoch.sizes", np.asarray(self.ledger.sizes, np.int64))
-        keep("epoch.rows", np.asarray(self.ledger.rows, np.float64).reshape(-1, len(self.ledger.names)))
+        keep("epoch.rows", np.stack(self.ledger.columns, axis=1))
         callbacks = {}
         for key, listener in _by_key(self.listeners).items():
             state = listener.state()
             plain = callbacks[key] = {name: value for name, value in state.items() if not hasattr(value, "dtype")}
-            for name in state.keys() - plain.keys():
+            for name in [name for name in state if name not in plain]:
                 keep(f"callbacks.{key}.{name}", state[name])
         values = {
             "step": run.step,
@@ -164,7 +166,7 @@ class Progress:
             raise
         self.between()
         self.position, self.seconds = restored.position, restored.seconds
-        self.ledger.restore(restored.sizes, restored.rows)
+        self.ledger.restore(restored.sizes, restored.columns)
         run.step, run.epoch = restored.step, restored.epoch
         restored.fill(run.history)
 
@@ -220,13 +222,13 @@ class _Restored:
             raise ValueError(f"expected counts of steps, epochs and batches, got {counts}")
         self.position, self.seconds = position, float(values["seconds"])
         self.epochs, self.stopped = [dict(row) for row in values["epochs"]], values["stopped"]
-        self.losses = arrays["history.loss"].tolist()
+        self.losses = Numbers(arrays["history.loss"].tolist())
         norms = below("history.gradient_norms", arrays)
         self.norms = {path: {int(step): norm for step, norm in pairs.tolist()} for path, pairs in norms.items()}
-        self.sizes, rows = arrays["epoch.sizes"].tolist(), arrays["epoch.rows"]
+        self.sizes, rows = array("q", arrays["epoch.sizes"].tolist()), arrays["epoch.rows"]
         if rows.shape != (len(self.sizes), quantities):
             raise ValueError(f"expected {quantities} quantities of {len(self.sizes)} steps, got shape {rows.shape}")
-        self.rows = [tuple(row) for row in rows.tolist()]
+        self.columns = rows.T.tolist()
 
     def fill(self, history: Any) -> None:
         history.epochs[:] = self.epochs
