@@ -4,6 +4,7 @@ import platform
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from itertools import islice
 from typing import Any, Protocol, final, runtime_checkable
@@ -128,7 +129,7 @@ class Progress:
             "rates": _rates(run.optimizer) | {"first": self.first_rate},
             "callbacks": {key: plain for key, plain in callbacks.items() if plain or below(f"callbacks.{key}", arrays)},
             "model": type(run.model).__name__,
-            "library": {name: version(name) for name in ("xpnet", "numpy")} | {"python": platform.python_version()},
+            "library": _versions(),
             "backend": run.model.backend.name,
         }
         return Saved(values, arrays)
@@ -235,6 +236,11 @@ class _Restored:
         history.steps["loss"][:] = self.losses
         history.gradient_norms.update(self.norms)
         history.stopped = self.stopped
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("xpnet", "numpy")} | {"python": platform.python_version()}
 
 
 def _rates(optimizer: Optimizer) -> dict[str, float]:
