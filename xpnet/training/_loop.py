@@ -197,6 +197,7 @@ class Loop:
         return self.progress.ledger.means()
 
     def _validated(self, validation: Pairs) -> dict[str, float]:
+        self.progress.validating()
         try:
             return self.evaluated(self.signals.between(validation))
         except SignalInEvaluation:

@@ -47,7 +47,7 @@ class Progress:
     position : batches done of the epoch under way; None between two epochs.
     seconds : that the epoch under way took before the run was taken up.
     first_rate : the learning rate that the run began with, where it was a number.
-    batches_before, validation_before : the states of the batches before the pass that is under way.
+    batches_before, validation_before : the states of the batches before the pass that is under way; None where none is.
     """
 
     run: Run
@@ -65,22 +65,26 @@ class Progress:
     def __post_init__(self) -> None:
         rate = self.run.optimizer.learning_rate
         self.first_rate = None if callable(rate) else float(rate)
-        self.between()
 
     # Passes -----------------------------------------------------------------------------------------------------
 
     def between(self) -> None:
-        """An epoch has ended, or the run begins."""
+        """An epoch has ended."""
         self.position, self.seconds = None, 0.0
-        self.batches_before, self.validation_before = _state_of(self.batches), _state_of(self.validation)
+        self.batches_before = self.validation_before = None
 
     def rest_of_pass(self) -> Iterator[Batch]:
         """The batches of this epoch that have not been gone through."""
         done = self.position or 0
+        self.batches_before = _state_of(self.batches)
         if self.position is None:
             self.position = 0
             self.ledger.begin()
         return self.batches.after(done) if isinstance(self.batches, Batches) else islice(self.batches, done, None)
+
+    def validating(self) -> None:
+        """The pass of validation begins."""
+        self.validation_before = _state_of(self.validation)
 
     # Saving -----------------------------------------------------------------------------------------------------
 
@@ -123,8 +127,8 @@ class Progress:
             "seconds": seconds,
             "epochs": [dict(row) for row in history.epochs],
             "stopped": history.stopped,
-            "batches": self.batches_before,
-            "validation": self.validation_before,
+            "batches": self.batches_before or _state_of(self.batches),
+            "validation": self.validation_before or _state_of(self.validation),
             "settings": self.settings,
             "rates": _rates(run.optimizer) | {"first": self.first_rate},
             "callbacks": {key: plain for key, plain in callbacks.items() if plain or below(f"callbacks.{key}", arrays)},
@@ -155,7 +159,8 @@ class Progress:
             optimizer.load_state(below("optimizer", saved.arrays))
             model.load_state(below("model", saved.arrays))
             _load_into(self.batches, saved.values["batches"])
-            _load_into(self.validation, saved.values["validation"])
+            if self.validation is not self.batches:  # which the pass that is taken up moves on
+                _load_into(self.validation, saved.values["validation"])
             self._take_rates(saved.values["rates"])
         except BaseException as error:
             model.load_state(before[0])
