@@ -58,9 +58,9 @@ class Loop:
     def saving(self, source: Path | None) -> Iterator[None]:
         """Holds the folders of the checkpoints, and notes signals."""
         with contextlib.ExitStack() as stack:
+            stack.enter_context(self.signals.caught(bool(self.checkpoints)))  # until the last is on the disk
             for checkpoint in self.checkpoints:
                 stack.enter_context(checkpoint.opened(source))
-            stack.enter_context(self.signals.caught(bool(self.checkpoints)))
             yield
 
     def resume(self, source: Path) -> None:

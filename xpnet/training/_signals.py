@@ -47,7 +47,8 @@ class Signals:
     def caught(self, wanted: bool) -> Iterator["Signals"]:
         """Inside, signals are noted, if that is wanted; and if this is the main thread, which alone can do so.
 
-        A signal that the process ignores, as under `nohup`, stays ignored.
+        A signal that the process ignores, as under `nohup`, stays ignored. One that comes when the run has no step left
+        is passed on at the end of the block.
         """
         if not wanted or threading.current_thread() is not threading.main_thread():
             yield self
@@ -61,6 +62,8 @@ class Signals:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+        if self.received is not None:
+            signal.raise_signal(self.received)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = number
