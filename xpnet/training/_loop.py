@@ -213,7 +213,8 @@ class Loop:
                 run.step += 1
                 progress.position = (progress.position or 0) + 1
                 due = [each for each in self.checkpoints if each.due(run)]
-                look = run.step % self.log_every == 0 or bool(due) or self.signals.received is not None
+                leave = self.signals.received is not None
+                look = run.step % self.log_every == 0 or bool(due) or leave
                 if look:
                     ledger.read()
                     self.optimizer.raise_if_not_finite()
@@ -229,7 +230,7 @@ class Loop:
             bar.set_postfix({name: f"{value:.4g}" for name, value in ledger.last().items()}, refresh=False)
         bar.update()
         self._save(due)
-        if self.signals.received is not None:
+        if leave:  # else after the next step: nothing is saved that nobody has looked at
             self._leave()
 
 
