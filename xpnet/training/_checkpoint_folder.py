@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import re
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -92,7 +93,7 @@ class CheckpointFolder:
         for file in list(self.path.iterdir()):
             ours = _OURS.fullmatch(file.name)
             if ours and (file.suffix == PART or file.stem not in whole):
-                file.unlink(missing_ok=True)
+                _remove(file)
 
     def write(self, saved: Saved) -> Path:
         """One more checkpoint; returns its manifest.
@@ -114,8 +115,9 @@ class CheckpointFolder:
             with replacing(self.manifest(name)) as file:
                 file.write(b'{\n"sha256": "' + hashlib.sha256(rest).hexdigest().encode() + b'",\n"content": ' + rest)
         except BaseException:
-            with contextlib.suppress(OSError):
-                tensors.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the manifest first: it may be there, where the folder was not forced
+                _remove(self.manifest(name))
+                _remove(tensors)
             raise
         return self.manifest(name)
 
@@ -125,8 +127,8 @@ class CheckpointFolder:
         whole = [name for name in names if name not in self.damaged]
         gone = names[: names.index(whole[-keep])] if len(whole) >= keep else []
         for name in gone:
-            self.manifest(name).unlink(missing_ok=True)
-            self._tensors(name).unlink(missing_ok=True)
+            _remove(self.manifest(name))
+            _remove(self._tensors(name))
         if gone:
             sync_folder(self.path)
 
@@ -174,16 +176,24 @@ def passed_over(problems: Sequence[str], taken: Path) -> str:
     return f"damaged checkpoints were passed over; {taken} is taken instead\n  " + "\n  ".join(cut(problems))
 
 
+def _remove(file: Path) -> None:
+    """A file that may be gone; a folder of that name is not ours."""
+    if file.is_symlink() or not file.is_dir():
+        file.unlink(missing_ok=True)
+
+
 def _number(name: str) -> int:
     return int(name.partition("-")[0])
 
 
 def _content(path: Path) -> dict[str, Any]:
     """What a manifest says, when its checksum is right."""
-    with open(path, "rb") as file:
-        text = file.read(_MOST + 1)
-    if len(text) > _MOST:
-        raise ValueError(f"{path} has more than {_MOST} bytes, expected a manifest")
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
+        raise ValueError(f"{path} is a folder or a device, expected a manifest")
+    if about.st_size > _MOST:
+        raise ValueError(f"{path} has {about.st_size} bytes, expected a manifest of at most {_MOST}")
+    text = path.read_bytes()
     head = _HEAD.match(text)
     if head is None:
         raise ValueError(f'{path}: expected a manifest, which begins with {{"sha256": at byte 0')
