@@ -70,7 +70,7 @@ class Checkpoint(Callback):
         self.keep = check_count("Checkpoint", "keep", keep)
         self.last: Path | None = None
         self._files = CheckpointFolder(self.folder)
-        self._writing: Future[Path] | None = None
+        self._writing: Future[tuple[Path, OSError | None]] | None = None
         self._writer: ThreadPoolExecutor | None = None
         self._arrays: dict[str, HostArray] = {}
         self._saved_at = 0.0
@@ -132,8 +132,17 @@ class Checkpoint(Callback):
         saved = progress.saved(seconds, self._arrays)
         self._arrays, self._newest = dict(saved.arrays), _moment(saved.values)
         assert self._writer is not None
-        self._writing = self._writer.submit(self._files.write, saved)
+        self._writing = self._writer.submit(self._write, saved)
         self._saved_at = time.monotonic()
+
+    def _write(self, saved: Saved) -> tuple[Path, OSError | None]:
+        """In the writer's thread: one more, then without the oldest; its manifest, and why those are still there."""
+        path = self._files.write(saved)
+        try:
+            self._files.prune(self.keep)
+        except OSError as error:
+            return path, error
+        return path, None
 
     def wait(self) -> None:
         """Until what is being written is on the disk; if it cannot be, that is a warning."""
@@ -141,12 +150,14 @@ class Checkpoint(Callback):
         if writing is None:
             return
         try:
-            self.last = writing.result()
-            self._files.prune(self.keep)
+            self.last, not_removed = writing.result()
         except OSError as error:
             self._newest = None
             still = f"the last one is {self.last}" if self.last else "there is none yet"
             warn(CheckpointWarning(f"Checkpoint: could not write into {self.folder} ({error}); {still}"))
+        else:
+            if not_removed is not None:
+                warn(CheckpointWarning(f"Checkpoint: older ones than {self.last} could not be removed ({not_removed})"))
 
 
 def load_checkpoint(folder: str | PathLike[str], model: Layer, optimizer: Optimizer | None = None) -> Path:
