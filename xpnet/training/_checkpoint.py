@@ -108,7 +108,9 @@ class Checkpoint(Callback):
         """
         try:
             self.last, saved, problems = self._files.newest()
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if self._files.without_manifest:
+                warn(CheckpointWarning(f"fit: resume: the run begins anew: {error}"))
             return None
         if problems:
             warn(CheckpointWarning(f"fit: resume: {passed_over(problems, self.last)}"))

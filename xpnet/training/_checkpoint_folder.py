@@ -52,6 +52,7 @@ class CheckpointFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.damaged: set[str] = set()
+        self.without_manifest: list[str] = []
 
     def names(self) -> list[str]:
         """The checkpoints with a manifest, oldest first."""
@@ -89,10 +90,11 @@ class CheckpointFolder:
             yield
 
     def _clean(self) -> None:
-        whole = set(self.names())
+        whole, self.without_manifest = set(self.names()), []
         for file in list(self.path.iterdir()):
             ours = _OURS.fullmatch(file.name)
             if ours and (file.suffix == PART or file.stem not in whole):
+                self.without_manifest += [file.stem] if file.suffix != PART else []
                 _remove(file)
 
     def write(self, saved: Saved) -> Path:
@@ -140,15 +142,19 @@ class CheckpointFolder:
         FileNotFoundError : the folder has no checkpoint.
         CheckpointError : none is whole.
         """
-        problems: list[str] = []
-        for name in reversed(self.names()):
+        names = self.names()
+        lost = [name for name in self.without_manifest if not names or _number(name) > _number(names[-1])]
+        problems = [f"{self._tensors(name)} had no manifest: its writer was killed, or it is lost" for name in lost]
+        for name in reversed(names):
             try:
                 return self.manifest(name), self.read(name), problems
             except (ValueError, OSError) as error:
+                if name not in self.names():  # a run that goes on has removed it, and has written newer ones
+                    return self.newest()
                 self.damaged.add(name)
                 problems.append(str(error))
-        if not problems:
-            raise FileNotFoundError(f"there is no checkpoint in {self.path}")
+        if not names:
+            raise FileNotFoundError("\n  ".join([f"there is no checkpoint in {self.path}", *problems]))
         raise CheckpointError(f"no checkpoint in {self.path} is whole:\n  " + "\n  ".join(cut(problems)))
 
     def read(self, name: str) -> Saved:
