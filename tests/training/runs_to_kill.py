@@ -13,6 +13,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
 import traceback
 import warnings
@@ -143,6 +144,8 @@ def child(request):
 
 
 def main():
+    with tempfile.TemporaryDirectory() as folder:  # what is imported and compiled at first use is there for all
+        train(f"{folder}/run", "epoch", 1, f"{folder}/seen")
     for line in sys.stdin:
         request, started = json.loads(line), time.monotonic()
         process = os.fork()

@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 from itertools import count
 from pathlib import Path
 
@@ -57,19 +58,20 @@ class ToKill:
     """One run, with its folder."""
 
     def __init__(self, server, folder, every):
-        self.server, self.folder, self.every = server, folder, every
+        self.server, self.folder, self.every, self.kills = server, folder, every, []
         self.files = {"seen": str(folder.with_suffix(".seen")), "result": str(folder.with_suffix(".json"))}
 
     def go(self, **when):
         """Until it is killed, or its end; the folder must then have a whole checkpoint, if it ever had one."""
         found = self.server.ask({"folder": str(self.folder), "every": self.every, "keep": 2} | self.files | when)
-        assert found["status"] in (0, KILLED), "the run failed: see above"
+        self.kills.append(when)
+        assert found["status"] in (0, KILLED), f"the run failed, see above, after {self.kills}"
         seen = Path(self.files["seen"])
         if seen.exists():
             folder = CheckpointFolder(self.folder)
             path, _, problems = folder.newest()
-            assert problems == []
-            assert path.name >= seen.read_text(), "a checkpoint was known to be whole, and is gone"
+            assert problems == [], self.kills
+            assert path.name >= seen.read_text(), f"a checkpoint was known to be whole, and is gone: {self.kills}"
             assert len(folder.names()) <= 3
         return found
 
@@ -78,7 +80,7 @@ class ToKill:
 
     def check(self):
         """It has come to what the run that was not killed came to, and has cleaned up."""
-        assert self.result() == self.server.expected[self.every]
+        assert self.result() == self.server.expected[self.every], self.kills
         names = CheckpointFolder(self.folder).names()
         assert len(names) == 2
         files = {".lock", *(f"{name}.{kind}" for name in names for kind in ("json", "safetensors"))}
@@ -87,9 +89,12 @@ class ToKill:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    found = Server(tmp_path_factory.mktemp("killed"))
-    yield found
-    found.close()
+    """In memory, where there is such a place, as that takes no time."""
+    place = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else tmp_path_factory.mktemp("killed")
+    with tempfile.TemporaryDirectory(dir=place) as folder:
+        found = Server(Path(folder))
+        yield found
+        found.close()
 
 
 def kill_at_random(server, every, kills, seed):

@@ -92,7 +92,7 @@ class CheckpointFolder:
     def _clean(self) -> None:
         whole, self.without_manifest = set(self.names()), []
         for file in list(self.path.iterdir()):
-            ours = _OURS.fullmatch(file.name)
+            ours = _OURS.fullmatch(file.name) and not file.is_dir()
             if ours and (file.suffix == PART or file.stem not in whole):
                 self.without_manifest += [file.stem] if file.suffix != PART else []
                 _remove(file)
