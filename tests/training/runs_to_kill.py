@@ -3,7 +3,7 @@
 It reads a line of JSON for each run and answers with one, when the run has ended:
 
 - `folder`, `every`, `keep`: of its checkpoints; from the newest there it goes on;
-- `result`: the file for what the run comes to; `seen`: one for the name of the last checkpoint that is known to be whole;
+- `result`: the file for what the run comes to; `seen`: one for the name of the last checkpoint known to be whole;
 - `after`: seconds until the run is killed; or `at`: the number of the call to the file system, from 0, which kills it.
   With `half`, that call, if it writes, does half of its work first.
 """
