@@ -189,12 +189,17 @@ class Loop:
             self._step(x, t, bar)
         if not self.progress.ledger.sizes:
             raise ValueError(f"fit: {NO_BATCH}")
+        self._look()
+        return self.progress.ledger.means()
+
+    def _look(self) -> None:
+        """Reads what steps have shown, so that nothing is saved of one that was refused."""
+        self.progress.ledger.read()
         try:
             self.optimizer.raise_if_not_finite()
         except NonFiniteError as error:
             raise self.unseen.explain(error) from None
-        self.progress.ledger.read()
-        return self.progress.ledger.means()
+        self.unseen.clear()
 
     def _validated(self, validation: Pairs) -> dict[str, float]:
         self.progress.validating()
@@ -213,8 +218,7 @@ class Loop:
                 run.step += 1
                 progress.position = (progress.position or 0) + 1
                 due = [each for each in self.checkpoints if each.due(run)]
-                leave = self.signals.received is not None
-                look = run.step % self.log_every == 0 or bool(due) or leave
+                look = run.step % self.log_every == 0 or bool(due) or self.signals.received is not None
                 if look:
                     ledger.read()
                     self.optimizer.raise_if_not_finite()
@@ -230,7 +234,8 @@ class Loop:
             bar.set_postfix({name: f"{value:.4g}" for name, value in ledger.last().items()}, refresh=False)
         bar.update()
         self._save(due)
-        if leave:  # else after the next step: nothing is saved that nobody has looked at
+        if self.signals.received is not None:
+            self._look()
             self._leave()
 
 
