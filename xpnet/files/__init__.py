@@ -3,7 +3,7 @@
 from xpnet.files._lock import locked
 from xpnet.files._paths import path_of, target
 from xpnet.files._replacing import PART, replacing, sync_folder
-from xpnet.files._safetensors import Stored, Written, open_safetensors, write_arrays, write_safetensors
+from xpnet.files._safetensors import Stored, Written, open_safetensors, writable, write_arrays, write_safetensors
 from xpnet.files._text import counted, cut, shown, shown_shape
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "shown_shape",
     "sync_folder",
     "target",
+    "writable",
     "write_arrays",
     "write_safetensors",
 ]

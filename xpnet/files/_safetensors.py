@@ -228,6 +228,11 @@ class Sink(Protocol):
         """Takes these bytes."""
 
 
+def writable(dtype: Any) -> bool:
+    """Whether arrays of this NumPy type can be written."""
+    return str(dtype) in _WRITABLE
+
+
 def write_safetensors(path: Path, arrays: Mapping[str, Written]) -> None:
     """Writes a file, whole or not at all.
 

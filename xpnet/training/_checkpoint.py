@@ -86,7 +86,7 @@ class Checkpoint(Callback):
         """
         with self._files.opened():
             names = self._files.names()
-            if names and not (resume is not None and resume.resolve() == self.folder.resolve()):
+            if names and not (resume is not None and self._goes_on(resume)):
                 raise FileExistsError(
                     f"Checkpoint: {self.folder} has checkpoints of an earlier run, up to {names[-1]}; take another "
                     f"folder, or go on from them: fit(..., resume={str(self.folder)!r})"
@@ -98,6 +98,10 @@ class Checkpoint(Callback):
                 finally:
                     self.wait()
                     self._arrays = {}
+
+    def _goes_on(self, resume: Path) -> bool:
+        """Whether the folder is of the run that is taken up: it is that folder, or another in which it was saved."""
+        return resume.resolve() == self.folder.resolve() or self._files.run() == CheckpointFolder(resume).run()
 
     def newest(self) -> tuple[Path, Saved] | None:
         """The newest whole checkpoint of the folder, of which a warning says so if newer ones are damaged.

@@ -59,6 +59,13 @@ class CheckpointFolder:
         found = self.path.glob("*.json") if self.path.is_dir() else ()
         return sorted((file.stem for file in found if _NAME.fullmatch(file.stem)), key=_number)
 
+    def run(self) -> str | None:
+        """Of which run the newest checkpoint is that has a manifest, if there is one."""
+        for name in reversed(self.names()):
+            with contextlib.suppress(ValueError, OSError):
+                return str(_content(self.manifest(name)).get("run"))
+        return None
+
     def manifest(self, name: str) -> Path:
         """The file that tells that the checkpoint is whole."""
         return self.path / f"{name}.json"
@@ -237,8 +244,18 @@ def _written(array: HostArray) -> Written:
     return Written(array.shape, str(array.dtype), lambda: array)
 
 
+def copied(values: Any) -> Any:
+    """Plain values as they will be read again, which nobody changes while they are written.
+
+    Raises
+    ------
+    TypeError : they are not plain.
+    """
+    return json.loads(json.dumps(values, default=_plain))
+
+
 def _plain(value: Any) -> Any:
     """A number of NumPy's as one of Python's."""
-    if hasattr(value, "item"):
+    if getattr(value, "shape", None) == ():
         return value.item()
     raise TypeError(f"Checkpoint: {value!r} is neither a plain value nor an array, and cannot be saved")

@@ -3,20 +3,22 @@
 import platform
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
 from itertools import islice
 from typing import Any, Protocol, final, runtime_checkable
+from uuid import uuid4
 
 import numpy as np
 
 from xpnet._typing import Array
 from xpnet.backend import HostArray, to_host
 from xpnet.data import Batches
+from xpnet.files import writable
 from xpnet.optimizers import Optimizer
 from xpnet.training._callbacks import Callback, Run
-from xpnet.training._checkpoint_folder import CheckpointError, Saved
+from xpnet.training._checkpoint_folder import CheckpointError, Saved, copied
 from xpnet.training._evaluate import Pairs
 from xpnet.training._ledger import Ledger
 from xpnet.training._numbers import Numbers
@@ -43,6 +45,7 @@ class Progress:
     Attributes
     ----------
     run, batches, validation, ledger, listeners : of the run.
+    name : of the run, the same each time that it is taken up.
     settings : numbers and names that have to be the same where the run is taken up again.
     position : batches done of the epoch under way; None between two epochs.
     seconds : that the epoch under way took before the run was taken up.
@@ -56,6 +59,7 @@ class Progress:
     ledger: Ledger
     listeners: Sequence[Callback]
     settings: dict[str, Any]
+    name: str = field(default_factory=lambda: uuid4().hex)
     position: int | None = None
     seconds: float = 0.0
     first_rate: float | None = None
@@ -101,6 +105,8 @@ class Progress:
 
         def keep(name: str, values: Any) -> None:
             found, old = to_host(values), before.get(name)
+            if not writable(found.dtype):
+                raise TypeError(f"Checkpoint: {name} is of {found.dtype}, which a safetensors file is not written with")
             fits = old is not None and old.shape == found.shape and old.dtype == found.dtype
             arrays[name] = old if old is not None and fits else np.empty_like(found, order="C")
             arrays[name][...] = found
@@ -117,10 +123,12 @@ class Progress:
         callbacks = {}
         for key, listener in _by_key(self.listeners).items():
             state = listener.state()
-            plain = callbacks[key] = {name: value for name, value in state.items() if not hasattr(value, "dtype")}
+            plain = {name: value for name, value in state.items() if not hasattr(value, "dtype")}
+            callbacks[key] = copied(plain)
             for name in [name for name in state if name not in plain]:
                 keep(f"callbacks.{key}.{name}", state[name])
         values = {
+            "run": self.name,
             "step": run.step,
             "epoch": run.epoch,
             "position": self.position,
@@ -171,23 +179,15 @@ class Progress:
                 raise CheckpointError(_told(error)) from error
             raise
         self.between()
-        self.position, self.seconds = restored.position, restored.seconds
+        self.position, self.seconds, self.name = restored.position, restored.seconds, restored.name
         self.ledger.restore(restored.sizes, restored.columns)
         run.step, run.epoch = restored.step, restored.epoch
         restored.fill(run.history)
 
     def load_callbacks(self, saved: Saved) -> None:
-        """Gives the callbacks, which have been started, what they remembered.
-
-        Raises
-        ------
-        CheckpointError : the run had others.
-        """
-        theirs, ours = saved.values["callbacks"], _by_key(self.listeners)
-        missing = [key for key in theirs if key not in ours]
-        if missing:
-            raise CheckpointError(f"the run had the callbacks {', '.join(missing)}, which this call has not")
-        for key, plain in theirs.items():
+        """Gives the callbacks, which have been started, what they remembered."""
+        ours = _by_key(self.listeners)
+        for key, plain in saved.values["callbacks"].items():
             ours[key].load_state({**plain, **below(f"callbacks.{key}", saved.arrays)})
 
     def _check(self, values: Mapping[str, Any]) -> None:
@@ -199,6 +199,9 @@ class Progress:
         ]
         if wrong:
             raise ValueError(f"it belongs to another run: {'; '.join(wrong)}")
+        missing = [key for key in values["callbacks"] if key not in _by_key(self.listeners)]
+        if missing:
+            raise ValueError(f"the run had the callbacks {', '.join(missing)}, which this call has not")
 
     def _take_rates(self, theirs: Mapping[str, Any]) -> None:
         """A schedule goes on by itself; a number is what it had become, if the call gives what the run began with."""
@@ -222,6 +225,7 @@ class _Restored:
 
     def __init__(self, saved: Saved, quantities: int) -> None:
         values, arrays = saved.values, saved.arrays
+        self.name = str(values["run"])
         self.step, self.epoch, position = values["step"], values["epoch"], values["position"]
         counts = [self.step, self.epoch, *([] if position is None else [position])]
         if any(type(count) is not int or count < 0 for count in counts):
