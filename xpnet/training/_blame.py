@@ -1,3 +1,4 @@
+from collections.abc import Iterable
 from contextlib import nullcontext
 
 from xpnet._typing import Array
@@ -61,13 +62,21 @@ _REMEDIES = {
 }
 
 
+def first_of_all(
+    model: Layer, batches: Iterable[tuple[Array, Array]], loss: Loss, precision: str = "float32"
+) -> tuple[str, str] | None:
+    """`first_not_finite` of the first of a step's batches that shows it."""
+    found = (first_not_finite(model, x, t, loss, precision) for x, t in batches if x.shape[0])
+    return next((where for where in found if where), None)
+
+
 def explained(
-    error: NonFiniteError, model: Layer, x: Array, t: Array, loss: Loss, precision: str = "float32"
+    error: NonFiniteError, model: Layer, where: tuple[str, str] | None, precision: str = "float32"
 ) -> NonFiniteError:
-    """The same error, with the layer and the direction found by running the batch again."""
+    """The same error, with the layer and the direction that were found by running the step's batches again."""
     layer = direction = None
     place = "every value of both passes is finite, but the gradients' norm or the penalty is too large for the type"
-    if where := first_not_finite(model, x, t, loss, precision):
+    if where:
         layer, direction = where
         place = _place(model, layer, direction)
     return NonFiniteError(

@@ -23,7 +23,8 @@ class Run:
     step : steps done in this run.
     history : what there is so far.
     loss : the loss function of the run.
-    batch : (x, t) of the last step, in `on_step` alone.
+    batch : (x, t) of the last step, in `on_step` alone; this rank's share of it.
+    rank, ranks : which of the processes that share the run this is, from 0, and how many there are.
     """
 
     model: Layer
@@ -34,16 +35,19 @@ class Run:
     history: History = field(default_factory=History)
     loss: Loss | None = None
     batch: tuple[Array, Array] | None = None
+    rank: int = 0
+    ranks: int = 1
 
     def stop(self, reason: str) -> None:
-        """Ends the run after this epoch."""
+        """Ends the run after this epoch; where ranks share it, rank 0 decides."""
         self.history.stopped = reason
 
 
 class Callback:
     """Does something at fixed points of a run. Override what is needed.
 
-    A plain function in place of a callback is called as `function(run)` after each epoch.
+    A plain function in place of a callback is called as `function(run)` after each epoch. Where ranks share a run, all
+    of them call all callbacks: what prints or writes asks for `run.rank == 0`.
     """
 
     def on_start(self, run: Run) -> None:
@@ -216,7 +220,7 @@ class BestWeights(Callback):
 
 @final
 class LogCSV(Callback):
-    """Writes a line after each epoch, so that a run can be followed, and its numbers outlive it.
+    """Writes a line after each epoch, so that a run can be followed, and its numbers outlive it; rank 0 does.
 
     Parameters
     ----------
@@ -232,13 +236,15 @@ class LogCSV(Callback):
         self.path = path
 
     def on_start(self, run: Run) -> None:
-        with open(self.path, "w", encoding="utf-8"):
-            pass
-        for row in run.history.epochs:
-            self._append(row)
+        if run.rank == 0:
+            with open(self.path, "w", encoding="utf-8"):
+                pass
+            for row in run.history.epochs:
+                self._append(row)
 
     def on_epoch(self, run: Run) -> None:
-        self._append(run.history.epochs[-1])
+        if run.rank == 0:
+            self._append(run.history.epochs[-1])
 
     def _append(self, row: dict[str, float]) -> None:
         with open(self.path, "a", newline="", encoding="utf-8") as file:

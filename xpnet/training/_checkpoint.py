@@ -129,6 +129,11 @@ class Checkpoint(Callback):
             return time.monotonic() - self._saved_at >= self._seconds
         return isinstance(self.every, int) and run.step % self.every == 0
 
+    @property
+    def by_steps(self) -> bool:
+        """Whether steps alone decide when it is time."""
+        return isinstance(self.every, int)
+
     def save(self, progress: Progress, seconds: float) -> None:
         """Copies what there is, and begins to write it; nothing where that has been done at this moment of the run."""
         run = progress.run

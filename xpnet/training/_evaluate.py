@@ -1,11 +1,13 @@
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from xpnet._typing import Array, Pullback
 from xpnet.backend import HostArray, get_backend, use_backend
-from xpnet.data import batches
+from xpnet.data import Batches, Share, batches
+from xpnet.distributed import Communicator, Single
 from xpnet.layers import Layer
 from xpnet.training._memory import MemoryWatch
 
@@ -17,7 +19,13 @@ NO_BATCH = "expected at least one batch, got none (a generator can be gone throu
 
 
 def evaluate(
-    model: Layer, data: Pairs, *, loss: Loss, metrics: Mapping[str, Metric] | None = None, batch_size: int = 256
+    model: Layer,
+    data: Pairs,
+    *,
+    loss: Loss,
+    metrics: Mapping[str, Metric] | None = None,
+    batch_size: int = 256,
+    communicator: Communicator | None = None,
 ) -> dict[str, float]:
     """The loss and metrics of a model in inference mode.
 
@@ -28,6 +36,7 @@ def evaluate(
     loss : as for `fit`; averaged over examples.
     metrics : by name, functions of all outputs and all targets.
     batch_size : examples at a time, for `(x, t)`.
+    communicator : of the ranks that share the work, all of which get the result; see `xpnet.distributed`.
 
     Returns
     -------
@@ -48,24 +57,58 @@ def evaluate(
     {'loss': 0.0}
     """
     check_metrics("evaluate", metrics or {})
-    outputs, targets, losses = [], [], []
+    ranks = communicator or Single()
+    share = Share(ranks.rank, ranks.size)
+    outputs, targets, losses, sizes = [], [], [], []
     watch = MemoryWatch(model)
     with use_backend(watch.backend):
-        for x, t in as_batches("evaluate: data", data, batch_size, resident=False):
-            with watch.step(x, training=False):
-                y = model(x)
-                losses.append((loss(y, t)[0], y.shape[0]))
+        for x, t, whole in shared(as_batches("evaluate: data", data, batch_size, resident=False), share):
+            sizes.append(whole)
+            if not x.shape[0]:
+                y = watch.backend.zeros(model.output_shape((1, *x.shape[1:])))[:0, ...]
+            else:
+                with watch.step(x, training=False):
+                    y = model(x)
+                    losses.append((loss(y, t)[0], y.shape[0]))
             if metrics:
                 outputs.append(y)
                 targets.append(t)
-        if not losses:
+        if not sizes:
             raise ValueError(f"evaluate: {NO_BATCH}")
-        found = {"loss": mean_over_examples(losses)}
+        sums = np.asarray([sum(float(value) * n for value, n in losses), sum(sizes)])
+        ranks.all_reduce(sums[:1])
+        found = {"loss": float(sums[0] / sums[1])}
         if metrics:
-            xp = get_backend().xp
-            y, t = (xp.concat(parts, axis=0) for parts in (outputs, targets))
+            y, t = (_together(parts, sizes, share, ranks) for parts in (outputs, targets))
             found |= {name: float(metric(y, t)) for name, metric in metrics.items()}
     return found
+
+
+def _together(parts: list[Array], sizes: list[int], share: Share, ranks: Communicator) -> Array:
+    """The rows of all batches, of which this rank has its share: zeros elsewhere, and then the sum over all ranks."""
+    xp, first = get_backend().xp, parts[0]
+    if share.size == 1:
+        return xp.concat(parts, axis=0)
+    place = {"dtype": first.dtype, "device": get_backend().device_of(first)}
+    rows = xp.zeros((sum(sizes), *first.shape[1:]), **place)
+    start = 0
+    for part, size in zip(parts, sizes, strict=True):
+        own = share.of(size)
+        rows[start + own.start : start + own.stop, ...] = part
+        start += size
+    ranks.all_reduce(rows)
+    return rows
+
+
+def shared(batches: Iterable[tuple[Array, Array]], share: Share, after: int = 0) -> Iterator[tuple[Array, Array, int]]:
+    """Each batch's share, and how many examples the whole batch has; the first `after` batches are left out."""
+    if isinstance(batches, Batches):
+        for number, (x, t) in enumerate(batches.after(after, share), after):
+            yield x, t, batches.size_of(number)
+        return
+    for x, t in islice(batches, after, None):
+        own = share.of(x.shape[0])
+        yield (x, t, x.shape[0]) if share.size == 1 else (x[own, ...], t[own, ...], x.shape[0])
 
 
 def predict(model: Layer, x: Any, *, batch_size: int = 256) -> HostArray:
@@ -129,8 +172,3 @@ def check_metrics(function: str, metrics: Mapping[str, Metric]) -> None:
     for name in metrics:
         if name in ("epoch", "loss", "penalty", "learning_rate", "seconds"):
             raise ValueError(f"{function}: a metric cannot be called {name!r}, which the history has already")
-
-
-def mean_over_examples(values: list[tuple[Array, int]]) -> float:
-    """The mean of batch means, each counted by its number of examples."""
-    return sum(float(value) * n for value, n in values) / sum(n for _, n in values)

@@ -3,17 +3,23 @@ from os import PathLike
 
 from xpnet._typing import Array
 from xpnet.backend import checked_seed, use_backend
+from xpnet.data import Batches
+from xpnet.distributed import Communicator, ending_together
 from xpnet.files import path_of
 from xpnet.layers import Layer, check_count
-from xpnet.optimizers import Optimizer, seed_masks
+from xpnet.optimizers import NonFiniteError, Optimizer, seed_masks
 from xpnet.penalties import Penalty
 from xpnet.training._callbacks import CallbackLike, Run, as_callback
 from xpnet.training._evaluate import Loss, Metric, Pairs, as_batches, check_metrics, evaluate
 from xpnet.training._history import History
 from xpnet.training._ledger import Ledger
-from xpnet.training._loop import Loop, Steps, Unseen
+from xpnet.training._loop import Loop
 from xpnet.training._precision import check_precision, gradients
 from xpnet.training._progress import Progress
+from xpnet.training._ranks import Ranks, as_communicator
+from xpnet.training._signals import Interrupted
+from xpnet.training._step import Step, update
+from xpnet.training._unseen import Unseen
 from xpnet.training._watch import Watch
 
 CAPTURE = ("auto", "off")
@@ -42,14 +48,7 @@ def train_step(
     NonFiniteError : see `Optimizer.step`.
     """
     value, y = gradients(model, x, t, loss=loss, optimizer=optimizer, precision=precision)
-    cost = None
-    if penalty is not None:
-        store = optimizer.store
-        store.clear_unreached()
-        cost, dcost = penalty(store.weights())
-        gradient = store.weight_gradients()
-        gradient += dcost()
-    optimizer.step(value)
+    cost = update(optimizer, value, penalty)
     return value, y[0] if isinstance(y, tuple) else y, cost
 
 
@@ -71,6 +70,8 @@ def fit(
     precision: str = "float32",
     watch: bool = False,
     resume: str | PathLike[str] | None = None,
+    accumulate: int = 1,
+    communicator: Communicator | str | None = None,
 ) -> History:
     """Trains a model.
 
@@ -101,6 +102,11 @@ def fit(
         it had never ended. All other arguments are to be as they were; only `epochs` may be larger. Where the folder
         has none yet and a `Checkpoint` among `callbacks` writes there, the run begins: so the same script starts a run
         and takes it up again. Parameters that the model has before are forgotten.
+    accumulate : batches whose gradients make one step, each example counting alike; the last step of an epoch has what
+        is left. Batch normalization still sees one batch at a time. Such steps are not recorded.
+    communicator : of the processes that share the run, as from `xpnet.distributed.communicator()`, or its kind, such as
+        `"auto"`. Each works on its part of each batch; gradients are averaged over all examples by one all-reduce a
+        step. Parameters begin as rank 0's and stay the same on all. Only rank 0 shows a bar, warns and writes.
 
     Returns
     -------
@@ -129,6 +135,7 @@ def fit(
     True
     """
     epochs, log_every = check_count("fit", "epochs", epochs), check_count("fit", "log_every", log_every)
+    accumulate = check_count("fit", "accumulate", accumulate)
     if isinstance(batches, tuple):
         raise TypeError("fit: batches must be batches, got a tuple; xpnet.data.batches(x, t, size=32) makes them")
     if not isinstance(optimizer, Optimizer):
@@ -151,26 +158,38 @@ def fit(
     seed_masks(model, checked_seed(seed))
     optimizer.raise_if_not_finite()  # a step of an earlier run that no one has looked at
     backend = model.backend
-    run = Run(model, optimizer, epochs, loss=loss)
+    ranks = Ranks(as_communicator("fit", communicator, model))
+    run = Run(model, optimizer, epochs, loss=loss, rank=ranks.share.rank, ranks=ranks.share.size)
     names = ("loss", *metrics, *(() if penalty is None else ("penalty",)))
     ledger = Ledger(backend, optimizer.store.data, names, log_every)
     settings = {"seed": int(seed), "precision": precision, "quantities": list(names), "dtype": backend.dtype}
-    rule = {"optimizer": type(optimizer).__name__} | optimizer.settings()
-    place = Progress(run, batches, validation, ledger, listeners, settings | rule)
-
-    def step(x: Array, t: Array) -> None:
-        value, y, cost = train_step(model, x, t, loss=loss, optimizer=optimizer, penalty=penalty, precision=precision)
-        shown = [metric(y, t) for metric in metrics.values()]
-        ledger.note(value, *shown, *(() if cost is None else (cost,)))
+    settings |= {"accumulate": accumulate, "optimizer": type(optimizer).__name__} | optimizer.settings()
+    place = Progress(run, batches, validation, ledger, listeners, settings)
+    step = Step(
+        *(model, optimizer, ledger, ranks),
+        loss=loss,
+        metrics=metrics,
+        penalty=penalty,
+        precision=precision,
+        capture=capture,
+        accumulate=accumulate,
+    )
 
     def evaluated(pairs: Pairs) -> dict[str, float]:
-        return evaluate(model, pairs, loss=loss, metrics=metrics)
+        return evaluate(model, pairs, loss=loss, metrics=metrics, communicator=ranks.communicator)
 
-    hidden = None if progress is None else not progress
-    loop = Loop(place, Steps(step, capture), evaluated, Unseen(model, loss, precision), log_every, hidden)
-    with use_backend(backend), backend.quiet(), loop.saving(source):
+    hidden = (None if progress is None else not progress) if ranks.first else True
+    loop = Loop(place, step, evaluated, Unseen(model, loss, precision, ranks), log_every, ranks, hidden)
+    alike = NonFiniteError, Interrupted
+    with ending_together(ranks.communicator, alike), use_backend(backend), backend.quiet(), loop.saving(source):
+        ranks.begin(model, optimizer, {**place.facts(), "epochs": epochs, "resume": resume is not None})
+        if isinstance(batches, Batches):
+            ranks.check_batches(model, [batches.size_of(0), batches.size_of(len(batches) - 1)])
         if source is not None:
             loop.resume(source)
-            check_precision("fit", precision, model, optimizer)
-        loop.go()
+        check_precision("fit", precision, model, optimizer)
+        try:
+            loop.go()
+        finally:
+            optimizer.store.part.alone()
     return run.history

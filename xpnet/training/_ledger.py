@@ -1,9 +1,11 @@
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
+import numpy as np
+
 from xpnet._typing import Array
-from xpnet.backend import Backend, elementwise, readable
+from xpnet.backend import Backend, HostArray, elementwise, readable
 
 _MOST = 1024
 """Steps that a table has room for: each step goes over all of its row."""
@@ -37,6 +39,7 @@ class Ledger:
 
     def __init__(self, backend: Backend, like: Array, names: Sequence[str], every: int) -> None:
         self.names = tuple(names)
+        self._agreed = 0
         self.sizes = array("q")
         self.columns = [array("d") for _ in self.names]
         self._backend = backend
@@ -50,6 +53,7 @@ class Ledger:
 
     def begin(self) -> None:
         """Forgets what was noted: a new epoch."""
+        self._agreed = 0
         del self.sizes[:]
         for column in self.columns:
             del column[:]
@@ -60,6 +64,7 @@ class Ledger:
         self.sizes.extend(sizes)
         for column, values in zip(self.columns, columns, strict=True):
             column.extend(values)
+        self._agreed = len(self.sizes)
 
     def note(self, *values: Array) -> None:
         """One step's values, a 0-d array for each name."""
@@ -88,6 +93,18 @@ class Ledger:
                 column.extend(values)
             self._table[...] = 0.0
             self._place[...] = 0
+
+    def agree(self, add: Callable[[HostArray], None]) -> None:
+        """Where ranks share the steps: sizes, and values averaged over examples, of all of them together."""
+        self.read()
+        new = slice(self._agreed, len(self.sizes))
+        sizes = np.asarray(self.sizes[new], np.float64)
+        together = np.stack([sizes, *(sizes * np.asarray(column[new]) for column in self.columns)])
+        add(together)
+        self.sizes[new] = array("q", together[0].astype(np.int64).tolist())
+        for column, sums in zip(self.columns, together[1:], strict=True):
+            column[new] = array("d", (sums / together[0]).tolist())
+        self._agreed = len(self.sizes)
 
     def give_up(self) -> None:
         """Forgets what was not read, as it cannot be read any more."""

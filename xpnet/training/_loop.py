@@ -7,17 +7,17 @@ from typing import Any, NoReturn, final
 
 from tqdm.auto import tqdm
 
-from xpnet._typing import Array, Shape
-from xpnet.backend import Captured, readable
-from xpnet.layers import Layer
+from xpnet._typing import Array
 from xpnet.optimizers import NonFiniteError
-from xpnet.training._blame import explained
 from xpnet.training._checkpoint import Checkpoint
 from xpnet.training._checkpoint_folder import CheckpointError
-from xpnet.training._evaluate import NO_BATCH, Loss, Pairs
+from xpnet.training._evaluate import NO_BATCH, Pairs
 from xpnet.training._memory import DeviceLostError, MemoryWatch, OutOfMemoryError, lost
 from xpnet.training._progress import Progress
+from xpnet.training._ranks import Ranks
 from xpnet.training._signals import Interrupted, SignalInEvaluation, Signals
+from xpnet.training._step import Step
+from xpnet.training._unseen import Unseen
 
 
 @final
@@ -27,24 +27,26 @@ class Loop:
     Parameters
     ----------
     progress : where it is.
-    step : one step on a batch.
+    step : one step, on a batch or several.
     evaluated : what batches show of the model in inference mode.
     unseen : the steps that no one has looked at.
     log_every : steps between two looks.
+    ranks : that share the run.
     hidden : whether to hide the progress bar; None hides it where there is no terminal.
     """
 
     def __init__(
         self,
         progress: Progress,
-        step: Callable[[Array, Array], None],
+        step: Step,
         evaluated: Callable[[Pairs], dict[str, float]],
-        unseen: "Unseen",
+        unseen: Unseen,
         log_every: int,
+        ranks: Ranks,
         hidden: bool | None,
     ) -> None:
         self.progress, self.step, self.evaluated, self.unseen = progress, step, evaluated, unseen
-        self.log_every, self.hidden = log_every, hidden
+        self.log_every, self.ranks, self.hidden = log_every, ranks, hidden
         self.run, self.listeners = progress.run, progress.listeners
         self.model, self.optimizer = self.run.model, self.run.optimizer
         self.memory = MemoryWatch(self.model)
@@ -59,7 +61,7 @@ class Loop:
         """Holds the folders of the checkpoints, and notes signals."""
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.signals.caught(bool(self.checkpoints)))  # until the last is on the disk
-            for checkpoint in self.checkpoints:
+            for checkpoint in self.checkpoints if self.ranks.first else ():
                 stack.enter_context(checkpoint.opened(source))
             yield
 
@@ -72,7 +74,7 @@ class Loop:
         CheckpointError : it is of another run, or damaged.
         """
         writing = [each for each in self.checkpoints if each.folder.resolve() == source.resolve()]
-        found = (writing or [Checkpoint(source)])[0].newest()
+        found = self.ranks.read((writing or [Checkpoint(source)])[0].newest)
         if found is None:
             if not writing:
                 raise FileNotFoundError(f"fit: resume: there is no checkpoint in {source}")
@@ -87,22 +89,29 @@ class Loop:
     """The checkpoint that the run was taken up from."""
 
     def _save(self, due: list[Checkpoint]) -> None:
-        for checkpoint in due:
+        if due:
+            self._join()
+        for checkpoint in due if self.ranks.first else ():
             checkpoint.save(self.progress, self._seconds())
 
-    def _leave(self) -> NoReturn:
+    def _join(self) -> None:
+        """What ranks have each for themselves, they now have together: running statistics, and what steps showed."""
+        if not self.ranks.alone:
+            self.ranks.average(buffer.data for buffer in self.model.buffers().values())
+            self.progress.ledger.agree(self.ranks.add)
+
+    def _leave(self, signal: int) -> NoReturn:
         """Ends the run as a signal wants it, with all saved."""
-        number = self.signals.received
-        assert number is not None
         self._save(self.checkpoints)
         for checkpoint in self.checkpoints:
             checkpoint.wait()
         run, places = self.run, [str(checkpoint.last) for checkpoint in self.checkpoints if checkpoint.last]
-        end = Interrupted(number, "")
+        end = Interrupted(signal, "")
         end.message = f"fit: {end.signal}: stopped after step {run.step}, in epoch {run.epoch} of {run.epochs}; " + (
             f"saved as {', '.join(places)}: fit(..., resume=...) goes on from there" if places else "nothing saved"
         )
-        tqdm.write(end.message, file=sys.stderr)
+        if self.ranks.first:
+            tqdm.write(end.message, file=sys.stderr)
         raise end
 
     def _seconds(self) -> float:
@@ -177,19 +186,33 @@ class Loop:
         progress.between()
         for listener in self.listeners:
             listener.on_epoch(run)
+        if not self.ranks.alone:
+            run.history.stopped = self.ranks.same_end(run.history.stopped)
         over = self._is_over()
         self._save([each for each in self.checkpoints if each.due(run, after_epoch=True, over=over)])
-        if self.signals.received is not None:
-            self._leave()
+        if signal := self._exchange([])[1]:
+            self._leave(signal)
+
+    def _exchange(self, due: list[Checkpoint]) -> tuple[list[Checkpoint], int]:
+        """Which checkpoints are due, and the signal that came, or 0: of all ranks, if of one."""
+        signal = self.signals.received or 0
+        if self.ranks.alone or not self.checkpoints:
+            return due, signal
+        signal, *wanted = self.ranks.largest([signal, *(each in due for each in self.checkpoints)])
+        return [each for each, want in zip(self.checkpoints, wanted, strict=True) if want], signal
 
     def _steps(self, bar: Any) -> dict[str, float]:
         """The steps of an epoch that are left; what all of it showed, averaged over examples."""
         self.unseen.clear()
-        for x, t in self.progress.rest_of_pass():
-            self._step(x, t, bar)
+        for done, (x, t, whole) in enumerate(self.progress.rest_of_pass(self.ranks.share), 1):
+            self._pass(x, t, whole)
+            if done % self.step.accumulate == 0:
+                self._finish(bar)
+        self._finish(bar)
         if not self.progress.ledger.sizes:
             raise ValueError(f"fit: {NO_BATCH}")
         self._look()
+        self._join()
         return self.progress.ledger.means()
 
     def _look(self) -> None:
@@ -204,77 +227,51 @@ class Loop:
     def _validated(self, validation: Pairs) -> dict[str, float]:
         self.progress.validating()
         try:
-            return self.evaluated(self.signals.between(validation))
-        except SignalInEvaluation:
-            self._leave()
+            return self.evaluated(self.signals.between(validation) if self.ranks.alone else validation)
+        except SignalInEvaluation as error:
+            self._leave(error.signal)
 
-    def _step(self, x: Array, t: Array, bar: Any) -> None:
-        run, progress, ledger, unseen = self.run, self.progress, self.progress.ledger, self.unseen
-        unseen.batches[self.optimizer.steps] = x, t
+    def _pass(self, x: Array, t: Array, whole: int) -> None:
+        """A batch, or this rank's share of it."""
+        self.unseen.note(self.optimizer.steps, x, t)
         try:
             with self.memory.step(x):
-                self.step(x, t)
-                ledger.count(x.shape[0])
-                run.step += 1
-                progress.position = (progress.position or 0) + 1
-                due = [each for each in self.checkpoints if each.due(run)]
-                look = run.step % self.log_every == 0 or bool(due) or self.signals.received is not None
-                if look:
-                    ledger.read()
-                    self.optimizer.raise_if_not_finite()
-                if look or unseen.at_once:
-                    unseen.clear()
+                self.step.go(x, t, whole)
         except NonFiniteError as error:
-            raise unseen.explain(error) from None
-        run.batch = x, t
+            raise self.unseen.explain(error) from None
+        self.run.batch = x, t
+        self.progress.position = (self.progress.position or 0) + 1
+
+    def _finish(self, bar: Any) -> None:
+        """The end of a step, whose batches have been gone through."""
+        run, ledger, position = self.run, self.progress.ledger, self.progress.position or 0
+        passes = position - bar.n
+        try:
+            if not self.step.finish():
+                return
+            run.step += 1
+            self.progress.nominal = self.step.nominal
+            due, signal = [each for each in self.checkpoints if each.due(run)], 0
+            look = run.step % self.log_every == 0
+            if look or self.ranks.alone:
+                due, signal = self._exchange(due)
+            else:
+                due = [each for each in due if each.by_steps]
+            look = look or bool(due) or signal != 0
+            if look:
+                ledger.read()
+                self.optimizer.raise_if_not_finite()
+            if look or self.unseen.at_once:
+                self.unseen.clear()
+        except NonFiniteError as error:
+            raise self.unseen.explain(error) from None
         for listener in self.listeners:
             listener.on_step(run)
         run.batch = None
         if look and not bar.disable:
             bar.set_postfix({name: f"{value:.4g}" for name, value in ledger.last().items()}, refresh=False)
-        bar.update()
+        bar.update(passes)
         self._save(due)
-        if self.signals.received is not None:
+        if signal := signal or (self.signals.received or 0 if self.ranks.alone else 0):
             self._look()
-            self._leave()
-
-
-@final
-class Steps:
-    """A step that is recorded where that is possible, for batches of the shape of the first."""
-
-    def __init__(self, step: Callable[[Array, Array], None], capture: str) -> None:
-        self.step = step
-        self.captured = Captured(step) if capture == "auto" else None
-        self.shapes: tuple[Shape, Shape] | None = None
-
-    def __call__(self, x: Array, t: Array) -> None:
-        shapes = x.shape, t.shape
-        self.shapes = self.shapes or shapes
-        if self.captured is None or shapes != self.shapes:
-            self.step(x, t)
-        else:
-            self.captured(x, t)
-
-
-@final
-class Unseen:
-    """The steps that no one has looked at: their batches by the step's number, and the buffers from before them."""
-
-    def __init__(self, model: Layer, loss: Loss, precision: str) -> None:
-        self.model, self.loss, self.precision, self.copy = model, loss, precision, model.backend.copy
-        self.at_once = readable(next(iter(model.parameters().values())).data)
-        self.batches: dict[int, tuple[Array, Array]] = {}
-        self.buffers = list(model.buffers().values())
-        self.clear()
-
-    def clear(self) -> None:
-        """All has been looked at."""
-        self.batches.clear()
-        self.before = [self.copy(buffer.data) for buffer in self.buffers]
-
-    def explain(self, error: NonFiniteError) -> NonFiniteError:
-        """Puts the buffers back, and names the layer and the direction."""
-        for buffer, before in zip(self.buffers, self.before, strict=True):
-            buffer.data[...] = before
-        return explained(error, self.model, *self.batches[error.step], self.loss, self.precision)
+            self._leave(signal)

@@ -35,9 +35,16 @@ def check_name(function: str, precision: str) -> None:
 
 
 def gradients(
-    model: Layer, x: Array, t: Array, *, loss: Loss, optimizer: Optimizer, precision: str = "float32"
+    model: Layer,
+    x: Array,
+    t: Array,
+    *,
+    loss: Loss,
+    optimizer: Optimizer,
+    precision: str = "float32",
+    weight: float | None = None,
 ) -> tuple[Array, Any]:
-    """The loss of one batch and the outputs; the gradients are left with the parameters.
+    """The loss of one batch and the outputs; the gradients, times `weight` if given, are left with the parameters.
 
     In float16 the passes run on float16 copies of inputs and parameters. The loss and its gradient are computed in
     float32; the gradient goes back times the optimizer's loss scale, and arrives in the store without it. Outputs are
@@ -50,7 +57,7 @@ def gradients(
     if precision == "float32":
         y, pullback = model.forward(x)
         value, dloss = loss(y, t)
-        pullback(dloss())
+        pullback(_weighted(dloss(), weight))
         return value, y
     check_name("train_step", precision)
     optimizer.store.check_intact()
@@ -60,12 +67,19 @@ def gradients(
         y, pullback = model.forward(narrowed(x))
         outputs = widened(y)
         value, dloss = loss(outputs, t)
-        pullback(scaled(dloss(), y, scale.scale))
+        pullback(scaled(_weighted(dloss(), weight), y, scale.scale))
         reached = half.reached()
     half.hand_over(scale.inverse, reached)
     goes_by(scale, "pending")
     scale.pending = True
     return value, outputs
+
+
+def _weighted(dy: Any, weight: float | None) -> Any:
+    """The gradient times the weight; a tuple one by one."""
+    if weight is None or weight == 1.0 or dy is None:
+        return dy
+    return tuple(_weighted(each, weight) for each in dy) if isinstance(dy, tuple) else dy * weight
 
 
 def narrowed(values: Any) -> Any:

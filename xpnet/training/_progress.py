@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
-from itertools import islice
 from typing import Any, Protocol, final, runtime_checkable
 from uuid import uuid4
 
@@ -14,12 +13,12 @@ import numpy as np
 
 from xpnet._typing import Array
 from xpnet.backend import HostArray, to_host
-from xpnet.data import Batches
+from xpnet.data import Share
 from xpnet.files import writable
 from xpnet.optimizers import Optimizer
 from xpnet.training._callbacks import Callback, Run
 from xpnet.training._checkpoint_folder import CheckpointError, Saved, copied
-from xpnet.training._evaluate import Pairs
+from xpnet.training._evaluate import Pairs, shared
 from xpnet.training._ledger import Ledger
 from xpnet.training._numbers import Numbers
 
@@ -46,6 +45,7 @@ class Progress:
     ----------
     run, batches, validation, ledger, listeners : of the run.
     name : of the run, the same each time that it is taken up.
+    nominal : the number of examples that gradients count by, where ranks or passes share a step.
     settings : numbers and names that have to be the same where the run is taken up again.
     position : batches done of the epoch under way; None between two epochs.
     seconds : that the epoch under way took before the run was taken up.
@@ -60,6 +60,7 @@ class Progress:
     listeners: Sequence[Callback]
     settings: dict[str, Any]
     name: str = field(default_factory=lambda: uuid4().hex)
+    nominal: int | None = None
     position: int | None = None
     seconds: float = 0.0
     first_rate: float | None = None
@@ -70,6 +71,12 @@ class Progress:
         rate = self.run.optimizer.learning_rate
         self.first_rate = None if callable(rate) else float(rate)
 
+    def facts(self) -> dict[str, Any]:
+        """What has to be the same on all ranks."""
+        callbacks = [type(listener).__name__ for listener in self.listeners]
+        own = {"batches": _state_of(self.batches), "validation": _state_of(self.validation)}
+        return {"settings": self.settings, "rate": self.first_rate, "callbacks": callbacks} | own
+
     # Passes -----------------------------------------------------------------------------------------------------
 
     def between(self) -> None:
@@ -77,14 +84,14 @@ class Progress:
         self.position, self.seconds = None, 0.0
         self.batches_before = self.validation_before = None
 
-    def rest_of_pass(self) -> Iterator[Batch]:
-        """The batches of this epoch that have not been gone through."""
+    def rest_of_pass(self, share: Share) -> Iterator[tuple[Array, Array, int]]:
+        """This rank's share of the batches of this epoch that have not been gone through, and their whole sizes."""
         done = self.position or 0
         self.batches_before = _state_of(self.batches)
         if self.position is None:
             self.position = 0
             self.ledger.begin()
-        return self.batches.after(done) if isinstance(self.batches, Batches) else islice(self.batches, done, None)
+        return shared(self.batches, share, done)
 
     def validating(self) -> None:
         """The pass of validation begins."""
@@ -138,6 +145,7 @@ class Progress:
             "batches": self.batches_before or _state_of(self.batches),
             "validation": self.validation_before or _state_of(self.validation),
             "settings": self.settings,
+            "nominal": self.nominal,
             "rates": _rates(run.optimizer) | {"first": self.first_rate},
             "callbacks": {key: plain for key, plain in callbacks.items() if plain or below(f"callbacks.{key}", arrays)},
             "model": type(run.model).__name__,
@@ -180,6 +188,7 @@ class Progress:
             raise
         self.between()
         self.position, self.seconds, self.name = restored.position, restored.seconds, restored.name
+        self.nominal = restored.nominal
         self.ledger.restore(restored.sizes, restored.columns)
         run.step, run.epoch = restored.step, restored.epoch
         restored.fill(run.history)
@@ -225,7 +234,7 @@ class _Restored:
 
     def __init__(self, saved: Saved, quantities: int) -> None:
         values, arrays = saved.values, saved.arrays
-        self.name = str(values["run"])
+        self.name, self.nominal = str(values["run"]), values["nominal"]
         self.step, self.epoch, position = values["step"], values["epoch"], values["position"]
         counts = [self.step, self.epoch, *([] if position is None else [position])]
         if any(type(count) is not int or count < 0 for count in counts):

@@ -29,7 +29,16 @@ class Interrupted(SystemExit):
 
 
 class SignalInEvaluation(Exception):
-    """A signal came while a model was evaluated."""
+    """A signal came while a model was evaluated.
+
+    Attributes
+    ----------
+    signal : its number.
+    """
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(signal)
+        self.signal = signal
 
 
 @final
@@ -79,5 +88,5 @@ class Signals:
         """
         for item in items:
             if self.received is not None:
-                raise SignalInEvaluation
+                raise SignalInEvaluation(self.received)
             yield item

@@ -126,6 +126,8 @@ class Watch(Callback):
         self._before = Before(run.optimizer)
 
     def on_step(self, run: Run) -> None:
+        if run.rank:
+            return
         if (run.step - 1) % self.every == 0 and not self._gave_up:
             for warning in self._warnings(run):
                 warn(warning)
