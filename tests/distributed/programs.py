@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -210,8 +211,19 @@ def late(ranks):
 
 def everything(ranks):
     """One start for all that ends well."""
-    programs = (reductions, sizes, pieces, broadcasts, objects, disagreements, training, late)
+    programs = (reductions, sizes, pieces, broadcasts, objects, disagreements, training, documented, late)
     return {program.__name__: program(ranks) for program in programs}
+
+
+def documented(ranks):
+    """The loop of docs/scaling.md, on ranks that start with parameters of their own."""
+    page = (Path(__file__).parents[2] / "docs" / "scaling.md").read_text(encoding="utf-8")
+    names = {"xpnet": xpnet, "np": np}
+    xpnet.seed(ranks.rank)
+    exec(page.partition("<!-- loop -->\n```python\n")[2].partition("```")[0], names)
+    (x, t), _ = xpnet.data.digits()
+    right = float((names["model"](x).argmax(axis=1) == t).mean())
+    return [right, len(set(ranks.all_gather_object(digest(names["optimizer"].store.data))))]
 
 
 def auto(ranks):

@@ -51,5 +51,11 @@ def test_ranks_that_share_batches_train_as_one_process_does(found):
         assert bits == 1, name
 
 
+def test_the_loop_of_the_documentation_trains_the_same_model_on_all_ranks(found):
+    right, bits = found["documented"]
+    assert right > 0.8
+    assert bits == 1
+
+
 def test_one_rank_of_mpiexec_is_single(ranks):
     assert ranks(1, "auto")[:2] == (0, "Single()")

@@ -5,13 +5,26 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import final
+from typing import TypeVar, final
 
 from xpnet.distributed._communicator import Communicator
 from xpnet.distributed._launch import launched_size
 
 _MARK = "on_all_ranks"
 """The attribute of an exception that all ranks raise at the same place."""
+_Error = TypeVar("_Error", bound=BaseException)
+
+
+def on_all_ranks(error: _Error) -> _Error:
+    """The error, marked as one that all ranks raise at the same place.
+
+    Examples
+    --------
+    >>> on_all_ranks(ValueError("everywhere"))
+    ValueError('everywhere')
+    """
+    setattr(error, _MARK, True)
+    return error
 
 
 @contextmanager
@@ -39,7 +52,7 @@ def ending_together(communicator: Communicator, alike: tuple[type[BaseException]
         yield
     except BaseException as error:
         if isinstance(error, alike):
-            setattr(error, _MARK, True)
+            on_all_ranks(error)
         if communicator.size == 1 or getattr(error, _MARK, False):
             raise
         communicator.abort(told(error))
