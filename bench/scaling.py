@@ -27,7 +27,7 @@ PREDICTED = {"784-1024-1024-10": (1024, 65_536), "resnet50-224": (64, 8_192)}
 GPUS = tuple(2**i for i in range(11))
 SIZES = tuple(4 * 8**i for i in range(9))
 """Bytes: 4 to 64 MiB."""
-_CALLS, _BYTES = 200, 2**25
+_CALLS, _BYTES = 50, 2**25
 """Calls that a burst of reductions has, and the bytes beyond which it has fewer."""
 _BURSTS = 5
 """Bursts in a turn: short ones, as other processes come between."""

@@ -152,6 +152,11 @@ def all_raise(ranks, caught):
     return ranks.all_gather_object("went on")
 
 
+def too_many(ranks):
+    with distributed.ending_together(ranks):
+        list(distributed.shares(3, 2, ranks.rank, ranks.size))
+
+
 def works_for_ever(ranks):
     """Tells its processes' numbers, and reduces until it is ended."""
     print("PROCESSES", json.dumps(ranks.all_gather_object(os.getpid())), flush=True)
@@ -164,9 +169,9 @@ def training(ranks):
     """By examples and size of a batch: how far ranks are from one process, and how many versions of the bits they have.
 
     Three epochs by a loop of its own: 40 by 10 are even for two ranks, not for four; of 22, the last two examples are
-    two ranks' only; of 3, no more ranks than that have any.
+    two ranks' only; of batches of 3, one of four ranks has nothing.
     """
-    return {f"{n} by {batch}": trained(ranks, n, batch) for n, batch in ((40, 10), (22, 10), (3, 3))}
+    return {f"{n} by {batch}": trained(ranks, n, batch) for n, batch in ((40, 10), (22, 10), (9, 3))}
 
 
 def trained(ranks, examples, batch):

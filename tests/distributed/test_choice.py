@@ -12,6 +12,7 @@ from tests.distributed.fake_nccl import FakeCuPy, FakeMPI
 from xpnet.backend import get_backend
 from xpnet.distributed import (
     CommunicatorUnavailableError,
+    CommunicatorWarning,
     Single,
     _choice,
     _ending,
@@ -143,6 +144,12 @@ def test_arrays_of_gpus_go_by_nccl_where_each_rank_has_one(launched):
 def test_without_nccl_gpus_go_by_mpi_unless_it_was_asked_for(launched, others, backend, expected):
     mpi = launched(FakeMPI(others=others))
     assert communicator(backend=backend) is mpi
+    launched(FakeMPI(rank=0, others=others))
+    with pytest.warns(
+        CommunicatorWarning, match=rf"{expected.replace('rank 1', 'rank 0')}.*\. Arrays go by MPI meanwhile"
+    ):
+        communicator(backend=backend)
+    launched(mpi)
     with pytest.raises(CommunicatorUnavailableError, match=expected):
         communicator("nccl", backend=backend)
 

@@ -44,7 +44,7 @@ def test_a_barrier_waits_for_the_last(found):
 
 
 def test_ranks_that_share_batches_train_as_one_process_does(found):
-    """Even and uneven shares, ranks without examples in the last batch, and more ranks than examples."""
+    """Even and uneven shares, and ranks without examples, in the last batch or in each."""
     assert len(found["training"]) == 3
     for name, (apart, bits) in found["training"].items():
         assert apart < 1e-12, name

@@ -35,7 +35,7 @@ def test_weighted_means_of_the_parts_are_the_mean_of_the_batch(n, size, seed):
 
 
 @PROPERTY
-@given(examples=numbers, batch=st.integers(1, 50), size=sizes, drop_last=st.booleans())
+@given(examples=st.integers(17, 200), batch=st.integers(1, 50), size=sizes, drop_last=st.booleans())
 def test_an_epoch_uses_each_example_once_in_the_same_batches_for_any_number_of_ranks(examples, batch, size, drop_last):
     def epoch(ranks):
         return [list(shares(examples, batch, rank, ranks, drop_last=drop_last)) for rank in range(ranks)]
@@ -54,6 +54,15 @@ def test_an_epoch_uses_each_example_once_in_the_same_batches_for_any_number_of_r
 
 def test_an_empty_batch_counts_nothing():
     assert share_weight(0, 0, 2) == 0.0
+
+
+def test_more_ranks_than_examples_are_refused_on_all_of_them():
+    for rank in range(4):
+        with pytest.raises(
+            ValueError, match=r"shares: 4 ranks are more than there are examples, 3; start fewer"
+        ) as error:
+            list(shares(3, 3, rank, 4))
+        assert error.value.on_all_ranks
 
 
 def test_numbers_out_of_range_are_errors():

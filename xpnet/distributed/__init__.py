@@ -7,14 +7,20 @@ of them knows of the others.
 from xpnet.distributed._agreement import DisagreementError, agree, model_facts, version_facts
 from xpnet.distributed._choice import communicator
 from xpnet.distributed._communicator import Communicator, Request
-from xpnet.distributed._ending import ending_together, on_all_ranks
-from xpnet.distributed._launch import CommunicatorUnavailableError, launched_size, local_rank
+from xpnet.distributed._ending import ending_together, raised_alike
+from xpnet.distributed._launch import (
+    CommunicatorUnavailableError,
+    CommunicatorWarning,
+    launched_size,
+    local_rank,
+)
 from xpnet.distributed._shares import Share, share, share_weight, shares
 from xpnet.distributed._single import Single
 
 __all__ = [
     "Communicator",
     "CommunicatorUnavailableError",
+    "CommunicatorWarning",
     "DisagreementError",
     "Request",
     "Share",
@@ -25,7 +31,7 @@ __all__ = [
     "launched_size",
     "local_rank",
     "model_facts",
-    "on_all_ranks",
+    "raised_alike",
     "share",
     "share_weight",
     "shares",

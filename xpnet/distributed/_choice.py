@@ -1,9 +1,10 @@
 import platform
+import warnings
 
 from xpnet.backend import Backend, CuPy, get_backend, why_unavailable
 from xpnet.distributed._communicator import Communicator
 from xpnet.distributed._ending import end_together_at_last
-from xpnet.distributed._launch import CommunicatorUnavailableError, launched_size
+from xpnet.distributed._launch import CommunicatorUnavailableError, CommunicatorWarning, launched_size
 from xpnet.distributed._mpi import MPI
 from xpnet.distributed._nccl import NCCL, shared_gpus
 from xpnet.distributed._single import Single
@@ -27,7 +28,7 @@ def communicator(kind: str = "auto", *, backend: Backend | None = None, cuda_awa
 
     Returns
     -------
-    A `Communicator`.
+    A `Communicator`. For arrays of CuPy without NCCL, `"auto"` gives MPI, with a `CommunicatorWarning` on rank 0.
 
     Raises
     ------
@@ -79,7 +80,9 @@ def _with_nccl(mpi: MPI, backend: Backend, *, required: bool) -> Communicator:
                 "xpnet.set_backend('cupy', device=xpnet.distributed.local_rank()) gives each its own"
             )
         return NCCL(mpi, backend)
-    except CommunicatorUnavailableError:
+    except CommunicatorUnavailableError as error:
         if required:
             raise
+        if mpi.rank == 0:
+            warnings.warn(f"{error}. Arrays go by MPI meanwhile", CommunicatorWarning, stacklevel=3)
         return mpi

@@ -12,16 +12,18 @@ from xpnet.distributed._launch import launched_size
 
 _MARK = "on_all_ranks"
 """The attribute of an exception that all ranks raise at the same place."""
+
 _Error = TypeVar("_Error", bound=BaseException)
 
 
-def on_all_ranks(error: _Error) -> _Error:
-    """The error, marked as one that all ranks raise at the same place.
+def raised_alike(error: _Error) -> _Error:
+    """Marks an error that all ranks raise at the same place: it may be caught, and is shown once.
 
     Examples
     --------
-    >>> on_all_ranks(ValueError("everywhere"))
-    ValueError('everywhere')
+    >>> raise raised_alike(ValueError("on all ranks"))
+    Traceback (most recent call last):
+    ValueError: on all ranks
     """
     setattr(error, _MARK, True)
     return error
@@ -52,7 +54,7 @@ def ending_together(communicator: Communicator, alike: tuple[type[BaseException]
         yield
     except BaseException as error:
         if isinstance(error, alike):
-            on_all_ranks(error)
+            raised_alike(error)
         if communicator.size == 1 or getattr(error, _MARK, False):
             raise
         communicator.abort(told(error))

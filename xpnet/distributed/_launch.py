@@ -21,6 +21,10 @@ class CommunicatorUnavailableError(RuntimeError):
     on_all_ranks = True
 
 
+class CommunicatorWarning(UserWarning):
+    """Ranks talk by a slower way than they could; the message says why."""
+
+
 def launched_size() -> int | None:
     """How many processes were started together with this one; 1 for one alone, None where only MPI can tell.
 

@@ -98,7 +98,7 @@ class MPI:
         sys.stdout.flush()
         print(f"rank {self.rank} of {self.size}: {message}", file=sys.stderr, flush=True)
         self._comm.Abort(1)
-        raise SystemExit(1)  # for a communicator of another kind
+        raise SystemExit(1)  # MPI_Abort does not return, but nothing says so to type checkers
 
     def _as_it_is(self, array: Array) -> bool:
         return self._cuda_aware and not readable(array)

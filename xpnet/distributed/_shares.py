@@ -2,6 +2,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import final
 
+from xpnet.distributed._ending import raised_alike
+
 
 @final
 @dataclass(frozen=True)
@@ -74,6 +76,10 @@ def shares(examples: int, batch: int, rank: int, size: int, *, drop_last: bool =
     rank, size : the rank, and how many there are.
     drop_last : whether a last batch that is not full is left out.
 
+    Raises
+    ------
+    ValueError : more ranks than examples; on all ranks alike.
+
     Examples
     --------
     >>> [(part.rows, part.weight) for part in shares(5, 4, rank=1, size=2)]
@@ -81,6 +87,10 @@ def shares(examples: int, batch: int, rank: int, size: int, *, drop_last: bool =
     """
     if batch < 1:
         raise ValueError(f"shares: a batch has 1 example or more, got {batch}")
+    if examples < size:
+        raise raised_alike(
+            ValueError(f"shares: {size} ranks are more than there are examples, {examples}; start fewer")
+        )
     for start in range(0, examples, batch):
         n = min(batch, examples - start)
         if n < batch and drop_last:

@@ -9,7 +9,7 @@ import numpy as np
 from xpnet._typing import Array
 from xpnet.backend import HostArray
 from xpnet.data import Share
-from xpnet.distributed import Communicator, Single, agree, communicator, model_facts, on_all_ranks, version_facts
+from xpnet.distributed import Communicator, Single, agree, communicator, model_facts, raised_alike, version_facts
 from xpnet.layers import BatchNorm, Layer
 from xpnet.optimizers import Optimizer
 from xpnet.training._checkpoint_folder import CheckpointError, Saved
@@ -135,7 +135,7 @@ class Ranks:
                 told = [type(error).__name__, str(error)]
         told = self.communicator.broadcast_object(told)
         if told is not None:
-            raise on_all_ranks(_ERRORS[told[0]](told[1]))
+            raise raised_alike(_ERRORS[told[0]](told[1]))
         return self._sent(found)
 
     def _sent(self, found: tuple[Path, Saved] | None) -> tuple[Path, Saved] | None:
