@@ -85,16 +85,17 @@ class Ranks:
         if self.alone:
             return
         sizes, ranks = list(sizes), self.communicator.size
-        if sizes and max(sizes) < ranks:
-            raise ValueError(
-                f"fit: {ranks} ranks cannot share batches of {max(sizes)}; take larger ones, or fewer ranks"
-            )
-        shared = any(isinstance(layer, BatchNorm) and layer.synchronized for layer in model.layers().values())
-        if shared and min(sizes, default=ranks) < ranks:
-            raise ValueError(
-                f"fit: a synchronized BatchNorm needs an example on each of {ranks} ranks, and the last batch has "
+        normalizing = any(isinstance(layer, BatchNorm) and layer.synchronized for layer in model.layers().values())
+        problem = ""
+        if max(sizes) < ranks:
+            problem = f"{ranks} ranks cannot share batches of {max(sizes)}; take larger ones, or fewer ranks"
+        elif normalizing and min(sizes) < ranks:
+            problem = (
+                f"a synchronized BatchNorm needs an example on each of {ranks} ranks, and the last batch has "
                 f"{min(sizes)}; batches(..., drop_last=True) leaves it out"
             )
+        if problem:
+            raise raised_alike(ValueError(f"fit: {problem}"))
 
     def largest(self, numbers: Iterable[int]) -> list[int]:
         """The largest of each number over all ranks."""
