@@ -9,11 +9,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from bench.clinic.case import FAULTS, STYLES
-from bench.clinic.held_out import held_out
 from bench.clinic.judges import JUDGES, missing
-from bench.clinic.manifest import cases, chosen
+from bench.clinic.manifest import chosen, every_case, groups
 from bench.clinic.running import run
-from bench.clinic.scoring import Verdict, score, table
+from bench.clinic.scoring import TITLES, Verdict, prefix, score, table
 from bench.clinic.tasks import TASKS
 from bench.clinic.verify import verify
 
@@ -23,8 +22,7 @@ RESULTS = Path(__file__).parent.parent / "results" / "clinic.json"
 def main(arguments: Sequence[str] | None = None) -> list[Verdict]:
     """Runs what the options say, prints the table and writes the figures."""
     options = _options(arguments)
-    apart = held_out()
-    here = apart if options.held_out else [*cases(), *apart]
+    here = groups()[options.group] if options.group else every_case()
     here = chosen(here, options.faults, options.tasks, options.styles)
     if not here:
         raise SystemExit("clinic: no case is of these faults, tasks and styles")
@@ -37,8 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Verdict]:
         if reason:
             print(f"Left out: {judge}: {reason}")
     judges = [judge for judge in options.judges if not absent[judge]]
-    names = frozenset(case.name for case in apart)
-    verdicts = run(here, seeds, judges, limit=options.limit, jobs=options.jobs, apart=names)
+    verdicts = run(here, seeds, judges, limit=options.limit, jobs=options.jobs)
     found = list(tqdm(verdicts, total=len(here) * len(seeds) * len(judges), unit="verdict"))
     print(table(found))
     if options.out:
@@ -50,14 +47,14 @@ def main(arguments: Sequence[str] | None = None) -> list[Verdict]:
 def _write(path: Path, verdicts: Sequence[Verdict]) -> None:
     kinds: dict[str, dict[str, dict[str, float]]] = {}
     for judge in dict.fromkeys(each.judge for each in verdicts):
-        groups: dict[str, list[Verdict]] = {}
+        of_kind: dict[str, list[Verdict]] = {}
         for each in verdicts:
             if each.judge == judge:
-                apart = "held out: " if each.held_out else ""
-                groups.setdefault(apart + (each.fault or "healthy"), []).append(each)
+                before = prefix(each.group)
+                of_kind.setdefault(before + (each.fault or "healthy"), []).append(each)
                 if each.fault:
-                    groups.setdefault(apart + "all faults", []).append(each)
-        kinds[judge] = {kind: asdict(score(group)) for kind, group in groups.items()}
+                    of_kind.setdefault(before + "all faults", []).append(each)
+        kinds[judge] = {kind: asdict(score(here)) for kind, here in of_kind.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"scores": kinds, "verdicts": [each.to_dict() for each in verdicts if each.judge == "diagnosis"]}
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
@@ -73,18 +70,21 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=1, help="processes (1)")
     parser.add_argument("--limit", type=float, default=60.0, help="seconds for one verdict (60)")
     parser.add_argument("--out", type=Path, help=f"where figures go; {RESULTS} for a run of everything")
-    parser.add_argument("--held-out", action="store_true", help="only the programs written after the rules were frozen")
+    only = parser.add_mutually_exclusive_group()
+    for group in ("held out", "unseen"):
+        flag, text = "--" + group.replace(" ", "-"), f"only the programs {TITLES[group]}"
+        only.add_argument(flag, dest="group", action="store_const", const=group, help=text)
     parser.add_argument(
         "--verify", action="store_true", help="train all programs instead, and see what becomes of them"
     )
     options = parser.parse_args(arguments)
-    known = {*FAULTS, "healthy", *(case.fault for case in held_out() if case.fault)}
+    known = {*FAULTS, "healthy", *(case.fault for case in every_case() if case.fault)}
     for fault in options.faults or ():
         if fault not in known:
             parser.error(f"no fault {fault!r}; known are {', '.join(sorted(known))}")
     if options.seeds < 1 or options.jobs < 1 or options.limit <= 0:
         parser.error("--seeds, --jobs and --limit must be positive")
-    if options.out is None and not (options.faults or options.tasks or options.styles or options.held_out):
+    if options.out is None and not (options.faults or options.tasks or options.styles or options.group):
         options.out = RESULTS
     return options
 

@@ -6,6 +6,7 @@ from bench.clinic.case import Case
 from bench.clinic.controls import controls
 from bench.clinic.faulty import faulty
 from bench.clinic.held_out import held_out
+from bench.clinic.unseen import unseen
 
 
 def cases() -> list[Case]:
@@ -13,9 +14,14 @@ def cases() -> list[Case]:
     return [*faulty(), *controls()]
 
 
+def groups() -> dict[str, list[Case]]:
+    """The same, and those that were written afterwards and are scored apart."""
+    return {"main": cases(), "held out": held_out(), "unseen": unseen()}
+
+
 def every_case() -> list[Case]:
-    """The same, and those that were written afterwards."""
-    return [*cases(), *held_out()]
+    """All groups together."""
+    return [case for group in groups().values() for case in group]
 
 
 def chosen(

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.clinic.case import FAULTS
+from bench.clinic.scoring import TITLES, prefix
 from bench.readme import ROOT, replaced
 from xpnet.diagnostics import CAUSES
 
 CAUSES_MARKS = "<!-- causes: begin -->", "<!-- causes: end -->"
 CLINIC_MARKS = "<!-- clinic: begin -->", "<!-- clinic: end -->"
-HELD_OUT = "held out: "
 ALL, HEALTHY = "all faults", "healthy"
 
 Scores = Mapping[str, Mapping[str, Mapping[str, float]]]
@@ -48,15 +48,17 @@ def causes() -> str:
 
 
 def figures(scores: Scores) -> str:
-    """A row for each fault with the shares found and named, for each judge; programs that were held out apart."""
+    """A row for each fault with the shares found and named, for each judge; each group of programs apart."""
     if not scores:
         return "Not measured yet: `python -m bench.clinic`."
     first = next(iter(scores.values()))
     parts = []
-    for prefix, title in (("", ""), (HELD_OUT, "Programs that were written after the rules were frozen:\n\n")):
-        kinds = [kind.removeprefix(prefix) for kind in first if kind.startswith(HELD_OUT) == bool(prefix)]
+    for group, title in TITLES.items():
+        before = prefix(group)
+        kinds = [kind.removeprefix(before) for kind in first if kind.rpartition(": ")[0] == before.removesuffix(": ")]
         if kinds:
-            parts.append(title + _figures(scores, prefix, sorted(kinds, key=_place)))
+            heading = f"Programs that were {title}:\n\n" if title else ""
+            parts.append(heading + _figures(scores, before, sorted(kinds, key=_place)))
     return "\n\n".join(parts)
 
 
@@ -73,7 +75,7 @@ def _place(kind: str) -> int:
     return FAULTS.index(kind) if kind in FAULTS else last.get(kind, len(FAULTS))
 
 
-def _figures(scores: Scores, prefix: str, kinds: Sequence[str]) -> str:
+def _figures(scores: Scores, before: str, kinds: Sequence[str]) -> str:
     header = ["fault", "programs"]
     for number, judge in enumerate(scores):
         header += [f"{judge}: found", "first", "in three", "s"] if number == 0 else [f"{judge}: found", "first"]
@@ -82,10 +84,10 @@ def _figures(scores: Scores, prefix: str, kinds: Sequence[str]) -> str:
         name = {ALL: f"**{ALL}**", HEALTHY: "healthy: false alarms"}.get(kind, f"`{kind}`")
         row = [
             name,
-            str(max(int(each[prefix + kind]["programs"]) for each in scores.values() if prefix + kind in each)),
+            str(max(int(each[before + kind]["programs"]) for each in scores.values() if before + kind in each)),
         ]
         for number, judge in enumerate(scores):
-            row += _cells(scores[judge].get(prefix + kind), kind == HEALTHY, whole=number == 0)
+            row += _cells(scores[judge].get(before + kind), kind == HEALTHY, whole=number == 0)
         rows.append(row)
     return _table(header, rows)
 

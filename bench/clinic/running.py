@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.clinic.case import Arguments, Case
 from bench.clinic.judges import JUDGES, Judge
-from bench.clinic.manifest import every_case
+from bench.clinic.manifest import groups
 from bench.clinic.scoring import Verdict, verdict
 
 
@@ -41,7 +41,7 @@ def at_most(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def examine(name: str, judge: Judge, case: Case, seed: int, limit: float, held_out: bool = False) -> Verdict:
+def examine(name: str, judge: Judge, case: Case, seed: int, limit: float, group: str = "main") -> Verdict:
     """One judge on one program, built anew for it."""
     named: Sequence[str] = ()
     problem = ""
@@ -59,7 +59,7 @@ def examine(name: str, judge: Judge, case: Case, seed: int, limit: float, held_o
     seconds = time.perf_counter() - started
     if name == "diagnosis" and not problem and _bytes(made) != before:
         problem = "arrays of the program, or the random state, were changed"
-    return verdict(name, case, seed, named, seconds, problem, held_out)
+    return verdict(name, case, seed, named, seconds, problem, group)
 
 
 def _bytes(made: Arguments) -> list[bytes]:
@@ -82,14 +82,15 @@ def _flat(made: Arguments) -> Iterator[Any]:
         yield from walk(made.get(name))
 
 
-def _job(order: tuple[str, str, int, float, bool]) -> Verdict:
-    judge, name, seed, limit, held_out = order
-    return examine(judge, JUDGES[judge], _by_name()[name], seed, limit, held_out)
+def _job(order: tuple[str, str, int, float]) -> Verdict:
+    judge, name, seed, limit = order
+    group, case = _by_name()[name]
+    return examine(judge, JUDGES[judge], case, seed, limit, group)
 
 
 @cache
-def _by_name() -> dict[str, Case]:
-    return {case.name: case for case in every_case()}
+def _by_name() -> dict[str, tuple[str, Case]]:
+    return {case.name: (group, case) for group, here in groups().items() for case in here}
 
 
 def run(
@@ -99,12 +100,9 @@ def run(
     *,
     limit: float = 60.0,
     jobs: int = 1,
-    apart: frozenset[str] = frozenset(),
 ) -> Iterator[Verdict]:
-    """Verdicts in a fixed order: case by case, seed by seed, judge by judge; names in `apart` are held-out cases."""
-    orders = [
-        (judge, case.name, seed, limit, case.name in apart) for case, seed, judge in product(cases, seeds, judges)
-    ]
+    """Verdicts in a fixed order: case by case, seed by seed, judge by judge."""
+    orders = [(judge, case.name, seed, limit) for case, seed, judge in product(cases, seeds, judges)]
     if jobs == 1:
         yield from map(_job, orders)
         return

@@ -6,6 +6,13 @@ from typing import Any
 
 from bench.clinic.case import FAULTS, Case, right
 
+TITLES = {
+    "main": "",
+    "held out": "written after the rules were frozen",
+    "unseen": "written after the rules were frozen again",
+}
+"""The groups of programs that are scored apart."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -13,7 +20,7 @@ class Verdict:
 
     Attributes
     ----------
-    judge, case, seed, fault, held_out : who, and of what.
+    judge, case, seed, fault, group : who, and of what; the group is one of `TITLES`.
     named : codes of causes, the likeliest first.
     place : of the first right one among them, from 1; 0 if none is right.
     alarm : whether a program is called faulty: any cause named, of a healthy one apart from those that it may have.
@@ -25,7 +32,7 @@ class Verdict:
     case: str
     seed: int
     fault: str | None
-    held_out: bool
+    group: str
     named: tuple[str, ...]
     place: int
     alarm: bool
@@ -44,13 +51,13 @@ def verdict(
     named: Sequence[str],
     seconds: float,
     problem: str = "",
-    held_out: bool = False,
+    group: str = "main",
 ) -> Verdict:
     """Judges the judge."""
     places = [place for place, cause in enumerate(named, 1) if right(case, cause)]
     alarm = bool(named) if case.fault else any(not right(case, cause) for cause in named)
     place = places[0] if places and case.fault else 0
-    return Verdict(judge, case.name, seed, case.fault, held_out, tuple(named), place, alarm, seconds, problem)
+    return Verdict(judge, case.name, seed, case.fault, group, tuple(named), place, alarm, seconds, problem)
 
 
 @dataclass(frozen=True)
@@ -80,14 +87,19 @@ def score(verdicts: Sequence[Verdict]) -> Score:
     )
 
 
+def prefix(group: str) -> str:
+    """What stands before a fault in the results of this group."""
+    return f"{group}: " if TITLES[group] else ""
+
+
 def table(verdicts: Sequence[Verdict]) -> str:
     """A row for each fault; for each judge the shares found, right at first and right in three, and seconds a case."""
     judges = list(dict.fromkeys(each.judge for each in verdicts))
     lines = []
-    for held_out, title in ((False, ""), (True, "Written after the rules were frozen")):
-        here = [each for each in verdicts if each.held_out == held_out]
+    for group, title in TITLES.items():
+        here = [each for each in verdicts if each.group == group]
         if here:
-            lines += [*([title] if title else []), *_rows(here, judges), ""]
+            lines += [*([title.capitalize()] if title else []), *_rows(here, judges), ""]
     problems = [f"{each.judge}, {each.case}, seed {each.seed}: {each.problem}" for each in verdicts if each.problem]
     return "\n".join([*lines, *(["No verdict:", *problems] if problems else [])]).rstrip()
 

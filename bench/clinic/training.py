@@ -50,12 +50,15 @@ def batches(x: Array, t: Array, size: int | None, steps: int, seed: int) -> Iter
 
 def error(y: Array, t: Array, classes: bool) -> float:
     """The share of wrong labels, or the mean squared error by the targets' variance; infinite where y is not finite."""
-    y, t = np.asarray(y, dtype=np.float64), np.asarray(t).reshape(-1)
+    y, t = np.asarray(y, dtype=np.float64), np.asarray(t)
     if not np.isfinite(y).all() or len(y) != len(t):
         return float("inf")
+    t = t.reshape(-1)
     if classes:
-        labels = y.argmax(axis=1) if y.shape[-1] > 1 else y.reshape(-1) > 0.5  # one column: a probability
-        return float(np.mean(labels != t))
+        if y.shape[-1] > 1:
+            return float(np.mean(y.argmax(axis=1) != t))
+        middle = 0.5 * (t.min() + t.max())  # one column: a probability, or a side of zero
+        return float(np.mean((y.reshape(-1) > middle) != (t > middle)))
     return float(np.mean((y.reshape(-1) - t) ** 2) / np.var(t))
 
 
