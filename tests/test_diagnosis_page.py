@@ -85,13 +85,14 @@ SCORES = {
         "weights_zero": score(30, 1.0, 1.0, 1.0),
         "held out: all faults": score(7, 0.9, 0.5, 0.75),
         "held out: weights_zero": score(7, 0.9, 0.5, 0.75),
+        "unseen: no_fit": score(3, 0.8, 0.5, 0.75),
     },
     "loss curve": {"healthy": score(50, 0.2), "weights_zero": score(30, 0.5, 0.25, 0.25)},
 }
 
 
 def test_figures_are_rows_by_fault_with_the_baselines_beside():
-    table, title, apart = readme.figures(SCORES).split("\n\n")
+    table, title, apart, last_title, last = readme.figures(SCORES).split("\n\n")
     assert table.splitlines() == [
         "| fault | programs | diagnosis: found | first | in three | s | loss curve: found | first |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -101,7 +102,12 @@ def test_figures_are_rows_by_fault_with_the_baselines_beside():
         "| healthy: false alarms | 50 | 1.2 % |  |  | 1.2 | 20.0 % |  |",
     ]
     assert title == "Programs that were written after the rules were frozen:"
-    assert "| `weights_zero` | 7 | 90.0 % | 50 % | 75 % | 1.2 | - | - |" in apart
+    assert apart.splitlines()[2:] == [
+        "| `weights_zero` | 7 | 90.0 % | 50 % | 75 % | 1.2 | - | - |",
+        "| **all faults** | 7 | 90.0 % | 50 % | 75 % | 1.2 | - | - |",
+    ]
+    assert last_title == "Programs that were written after the rules were frozen again:"
+    assert last.splitlines()[2:] == ["| `no_fit` | 3 | 80.0 % | 50 % | 75 % | 1.2 | - | - |"]
 
 
 def test_without_results_the_page_says_so():

@@ -12,8 +12,10 @@ import xpnet
 Pair: TypeAlias = tuple[NDArray[Any], NDArray[Any]]
 Data: TypeAlias = tuple[Pair, Pair]
 
-CLASSES = ("digits", "spirals", "rings", "xor", "few-digits")
-CLASSES += ("moons", "blobs", "bars", "parity", "wine", "letters", "sides")
+CLASSES = (
+    *("digits", "spirals", "rings", "xor", "few-digits"),
+    *("moons", "blobs", "bars", "parity", "wine", "letters", "sides"),
+)
 """The tasks whose targets are labels: here, in `held_out_tasks.py`, and in `unseen_tasks.py`."""
 
 

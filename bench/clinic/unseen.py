@@ -39,12 +39,12 @@ def _of_gradients() -> list[Case]:
     sigmoid = partial(
         N.chain, T.parity, [3, 12, 12, 2], N.CHANCES, lambda: N.nesterov(0.3), activation="sigmoid", gain=2.0
     )
-    softplus = partial(
-        N.chain, T.wave, [1, 40, 1], N.MEAN_SQUARE, lambda: N.descent(0.05), activation="softplus", gain=3.0
-    )
+    swish = partial(N.chain, T.surface, [2, 40, 1], N.HALF_SQUARE, lambda: N.descent(0.03), activation="swish")
     small = partial(N.chain, T.surface, [2, 12, 1], N.HUBER, activation="tanh")
     swing = partial(N.chain, T.wave, [1, 30, 1], N.HALF_SQUARE, lambda: N.descent(0.05), activation="elu", gain=2.0)
-    square = partial(N.chain, T.surface, [2, 10, 10, 1], N.MEAN_SQUARE, lambda: N.descent(0.1), activation="tanh")
+    square = partial(
+        N.chain, T.codes, [12, 12, 12], N.HALF_SQUARE, lambda: N.descent(0.03), activation="tanh", gain=1.0
+    )
     own, averaged = (
         partial(
             M.trained, T.houses, lambda: mlp([6, 30, 30, 1], "relu"), loss, optimizers.Momentum, 0.02, nesterov=True
@@ -55,6 +55,8 @@ def _of_gradients() -> list[Case]:
         partial(stack, T.moons, [2, 20, 1], head, lambda: N.Adam(0.02), between=Tanh)
         for head in (F.OVERWRITTEN, F.PROBABILITY_SQUARE)
     )
+    layers = partial(stack, T.houses, [6, 24, 24, 24, 1], N.MEAN_SQUARE, lambda: N.nesterov(0.01), between=Tanh)
+    shared = Tanh()  # fault: one object for all layers keeps the last one's values
     return [
         fault(T.MOONS, "gradient_sign", "one-bias", partial(MOONS, grads=F.turned_bias(mean_gradients)), MOONS),
         fault(
@@ -75,11 +77,11 @@ def _of_gradients() -> list[Case]:
             also=("gradient_scale",),
         ),
         model(T.HOUSES, "loss_summed", "huber-both", own, averaged, also=("rate_high",)),
-        fault(T.SURFACE, "gradient_activation", "own-output", partial(DEEP, back=F.own_output), DEEP),
+        fault(T.HOUSES, "gradient_activation", "own-output", partial(DEEP, back=F.own_output), DEEP),
         fault(T.SURFACE, "gradient_argument", "mask-behind", partial(SURFACE, back=F.mask_behind), SURFACE),
-        fault(T.WAVE, "gradient_argument", "slope-of-value", partial(softplus, back=F.slope_of_value), softplus),
+        fault(T.SURFACE, "gradient_argument", "swish", partial(swish, back=F.swish_slope_of_sum), swish),
         fault(
-            T.SURFACE,
+            T.HOUSES,
             "activation_overwritten",
             "one-buffer",
             partial(DEEP, run=F.one_buffer),
@@ -87,7 +89,12 @@ def _of_gradients() -> list[Case]:
             also=("gradient_activation",),
         ),
         fault(T.MOONS, "activation_overwritten", "error-in-outputs", overwritten, kept, "class"),
-        fault(T.SURFACE, "gradient_transposed", "einsum", partial(square, back=F.turned), square),
+        fault(
+            *(T.HOUSES, "activation_overwritten", "one-object", partial(layers, between=lambda: shared), layers),
+            *("class",),
+            also=("gradient_argument",),
+        ),
+        fault(T.CODES, "gradient_transposed", "einsum", partial(square, back=F.turned), square),
         fault(T.PARITY, "gradient_mask", "sigmoid", partial(sigmoid, back=F.no_slope), sigmoid),
         fault(
             T.CODES,
@@ -129,19 +136,19 @@ def _of_initialization() -> list[Case]:
         partial(
             M.trained,
             T.letters,
-            lambda options=options: mlp([35, 96, 96, 96, 6], "relu", **options),
+            partial(mlp, [35, 96, 96, 96, 6], "relu", weight=weight),
             losses.softmax_cross_entropy,
             optimizers.SGD,
             0.1,
         )
-        for options in ({"weight": normal(1.0)}, {})
+        for weight in (normal(1.0), None)
     )
     lifted = partial(stack, T.surface, [2, 64, 1], N.MEAN_SQUARE, lambda: N.adaptive(0.02))
     dead, awake = (
         partial(
             M.trained,
             T.bars,
-            lambda bias=bias: M.convolution(bias),
+            partial(M.convolution, bias),
             losses.softmax_cross_entropy,
             optimizers.Adam,
             0.003,
@@ -163,8 +170,7 @@ def _of_initialization() -> list[Case]:
 
 def _of_rates() -> list[Case]:
     swift, steady = (
-        partial(stack, T.houses, [6, 32, 1], N.MEAN_SQUARE, lambda rate=rate: N.adaptive(rate, 0.9))
-        for rate in (0.5, 0.005)
+        partial(stack, T.houses, [6, 32, 1], N.MEAN_SQUARE, partial(N.adaptive, rate, 0.9)) for rate in (0.5, 0.005)
     )
     wild, tame = (
         partial(
@@ -177,10 +183,15 @@ def _of_rates() -> list[Case]:
         )
         for rate in (1.0, 0.005)
     )
-    thrown = partial(N.chain, *SURFACE.args[:3], lambda: N.nesterov(1.5), activation="tanh")
-    held = partial(N.chain, *SURFACE.args[:3], lambda: N.nesterov(0.03), activation="tanh")
-    fading = partial(N.chain, *SURFACE.args[:3], lambda: N.descent(0.03, 5.0))
-    slow = partial(SERIES.func, T.series, [8, 24, 1], N.HALF_SQUARE, lambda: N.adaptive(1e-5), between=Tanh)
+    thrown, held, fading = (
+        partial(N.chain, T.surface, [2, 32, 32, 1], N.MEAN_SQUARE, update, activation=activation)
+        for update, activation in (
+            (lambda: N.nesterov(1.5), "tanh"),
+            (lambda: N.nesterov(0.03), "tanh"),
+            (lambda: N.descent(0.03, 5.0), "relu"),
+        )
+    )
+    slow = partial(stack, T.series, [8, 24, 1], N.HALF_SQUARE, lambda: N.adaptive(1e-5), between=Tanh)
     crawling, walking = (
         partial(
             M.trained, T.surface, lambda: mlp([2, 40, 40, 1], "tanh"), losses.squared_error, optimizers.Momentum, rate

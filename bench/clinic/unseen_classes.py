@@ -28,6 +28,8 @@ class Affine:
 
 
 class Relu:
+    """Keeps where it gave zero."""
+
     def forward(self, x: Array) -> Array:
         self.mask = x <= 0
         out = x.copy()
@@ -41,6 +43,8 @@ class Relu:
 
 
 class Tanh:
+    """Keeps what it gave."""
+
     def forward(self, x: Array) -> Array:
         self.out = np.tanh(x)
         return self.out
@@ -50,6 +54,8 @@ class Tanh:
 
 
 class Sigmoid:
+    """Keeps what it gave."""
+
     def forward(self, x: Array) -> Array:
         self.out = 1.0 / (1.0 + np.exp(-x))
         return self.out

@@ -106,11 +106,10 @@ def bias_of_all(w: Arrays, inside: list[Array], sums: list[Array], d: Array, slo
 
 
 def own_output(w: Arrays, inside: list[Array], sums: list[Array], d: Array, slope: Function) -> Arrays:
-    """A hidden layer's weights get what the layer gives, not what it is given."""
+    """A hidden layer's weights get what the layer gives, not what it is given; all layers are as wide as the inputs."""
     g: Arrays = {}
     for layer in reversed(range(len(sums))):
-        between = 0 < layer < len(sums) - 1
-        g[f"layer{layer}.weight"] = d.T @ inside[layer + 1 if between else layer]  # fault: layer + 1
+        g[f"layer{layer}.weight"] = d.T @ inside[min(layer + 1, len(sums) - 1)]  # fault: inside[layer]
         g[f"layer{layer}.bias"] = d.sum(axis=0)
         if layer:
             d = d @ w[f"layer{layer}.weight"] * slope(sums[layer - 1])
@@ -128,16 +127,15 @@ def mask_behind(w: Arrays, inside: list[Array], sums: list[Array], d: Array, slo
     return g
 
 
-def slope_of_value(w: Arrays, inside: list[Array], sums: list[Array], d: Array, slope: Function) -> Arrays:
-    """The slope, a function of the sums, is taken of the activations."""
-    return backpropagate(w, inside, [*inside[1:], sums[-1]], d, slope)  # fault: inside for sums
+def swish_slope_of_sum(w: Arrays, inside: list[Array], sums: list[Array], d: Array, slope: Function) -> Arrays:
+    """swish' = f + s (1 - f) for f = swish(z) and s = sigmoid(z), with z for f."""
+    return backpropagate(w, inside, sums, d, lambda z: z + expit(z) * (1.0 - z))  # fault: z for f
 
 
 def turned(w: Arrays, inside: list[Array], sums: list[Array], d: Array, slope: Function) -> Arrays:
-    """Of square weights the gradient's axes change places."""
+    """All weights are square, and the gradients' axes change places."""
     g = backpropagate(w, inside, sums, d, slope)
-    g["layer1.weight"] = np.einsum("oi->io", g["layer1.weight"])  # fault
-    return g
+    return {name: np.einsum("oi->io", array) if array.ndim == 2 else array for name, array in g.items()}  # fault
 
 
 def no_slope(w: Arrays, inside: list[Array], sums: list[Array], d: Array, slope: Function) -> Arrays:
@@ -146,25 +144,25 @@ def no_slope(w: Arrays, inside: list[Array], sums: list[Array], d: Array, slope:
 
 
 def kept_activations() -> Function:
-    """What comes into the last layer is looked up by its shape, and computed but once."""
-    table: dict[tuple[int, ...], Array] = {}
+    """What comes into each layer is looked up by the batch's size, and kept but once."""
+    table: dict[int, list[Array]] = {}
 
     def back(w: Arrays, inside: list[Array], sums: list[Array], d: Array, slope: Function) -> Arrays:
-        kept = table.setdefault(inside[-1].shape, inside[-1])  # fault: the first batch's for ever
-        return backpropagate(w, [*inside[:-1], kept], sums, d, slope)
+        return backpropagate(w, table.setdefault(len(d), inside), sums, d, slope)  # fault: the first batch's for ever
 
     return back
 
 
 def one_buffer(w: Arrays, x: Array, function: Function) -> tuple[list[Array], list[Array]]:
-    """All hidden layers write into one array, to save room."""
-    inside, sums = [x], []
+    """All hidden layers work in one array, to save room: for ReLU, says the learner, sum or value is all the same."""
     room = np.empty((len(x), len(w["layer0.bias"])))
-    for layer in range(len(w) // 2):
-        sums.append(inside[-1] @ w[f"layer{layer}.weight"].T + w[f"layer{layer}.bias"])
-        room[:] = function(sums[-1]) if layer < len(w) // 2 - 1 else room
-        inside.append(room)  # fault: room.copy()
-    return inside[:-1], sums
+    inside, sums = [x], []
+    for layer in range(len(w) // 2 - 1):
+        room[:] = function(inside[-1] @ w[f"layer{layer}.weight"].T + w[f"layer{layer}.bias"])
+        inside.append(room)  # fault: the next layer overwrites it
+        sums.append(room)
+    sums.append(room @ w[f"layer{len(sums)}.weight"].T + w[f"layer{len(sums)}.bias"])
+    return inside, sums
 
 
 # Ways back through columns

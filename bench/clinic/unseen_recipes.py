@@ -1,4 +1,4 @@
-"""The healthy programs that the unseen faulty ones were made of, and those that are faulty at both ends of a network."""
+"""What many of the unseen programs have in common, and those of them that are faulty at an end of the network."""
 
 from functools import partial
 from typing import Any
@@ -22,7 +22,7 @@ MOONS = partial(columns, T.moons, [2, 16, 1], "sigmoid", 0.3)
 BLOBS = partial(columns, T.blobs, [2, 20, 20, 4], "softmax", 0.3)
 WAVE = partial(columns, T.wave, [1, 60, 1], "linear", 0.05)
 SURFACE = partial(N.chain, T.surface, [2, 32, 32, 1], N.MEAN_SQUARE, lambda: N.descent(0.03))
-DEEP = partial(N.chain, T.surface, [2, 24, 24, 24, 1], N.MEAN_SQUARE, lambda: N.descent(0.03), activation="leaky")
+DEEP = partial(N.chain, T.houses, [6, 6, 6, 6, 1], N.MEAN_SQUARE, lambda: N.descent(0.1), activation="leaky")
 HOUSES = partial(N.chain, T.houses, [6, 40, 1], N.HUBER, lambda: N.descent(0.1), activation="tanh", gain=1.0)
 CODES = partial(N.chain, T.codes, [12, 16, 5, 16, 12], N.MEAN_SQUARE, lambda: N.nesterov(0.2), activation="tanh")
 SERIES = partial(stack, T.series, [8, 24, 1], N.HALF_SQUARE, lambda: N.descent(0.05), between=Tanh)
@@ -67,22 +67,22 @@ def of_data() -> list[Case]:
         )
         for apart in (False, True)
     )
-    rulers = [
+    own, common = (
         partial(N.chain, points, [6, 32, 1], N.MEAN_SQUARE, lambda: N.Adam(0.01), activation="elu", gain=1.0)
         for points in (T.two_rulers, T.one_ruler)
-    ]
+    )
     named, lonely = (
         partial(N.chain, points, [2, 16, 2], N.LOGITS, lambda: N.descent(0.3), activation="tanh")
         for points in (T.labelled_moons, T.rare)
     )
-    crowds = [
+    few, many = (
         partial(N.chain, partial(T.noisy_surface, n), [2, 128, 1], N.MEAN_SQUARE, lambda: N.Adam(0.01))
         for n in (12, 300)
-    ]
-    sequence = [
+    )
+    spread, paired = (
         partial(M.trained, points, lambda: mlp([8, 24, 1], "softplus"), loss, optimizers.Adam, 0.005)
         for points, loss in ((T.flat, M.row_square), (T.series, losses.mean_squared_error))
-    ]
+    )
     return [
         fault(T.WINE, "labels_column", "one-hot", column, row),
         fault(
@@ -92,7 +92,7 @@ def of_data() -> list[Case]:
             partial(N.chain, T.houses, [6, 40, 1], F.FLAT, lambda: N.descent(0.1), activation="tanh", gain=1.0),
             HOUSES,
         ),
-        model(T.SERIES, "targets_broadcast", "own-loss", *sequence),
+        model(T.SERIES, "targets_broadcast", "own-loss", spread, paired),
         fault(
             T.HOUSES,
             "inputs_unscaled",
@@ -102,7 +102,7 @@ def of_data() -> list[Case]:
             "class",
         ),
         model(T.BARS, "inputs_unscaled", "grey-values", dark, cnn),
-        fault(T.HOUSES, "inputs_scaled_apart", "own-minimum", *rulers),
+        fault(T.HOUSES, "inputs_scaled_apart", "own-minimum", own, common),
         model(T.WINE, "inputs_scaled_apart", "two-kinds", mixed, young),
         fault(
             T.HOUSES,
@@ -121,7 +121,7 @@ def of_data() -> list[Case]:
             HOUSES,
         ),
         model(T.BLOBS, "labels_shuffled", "header", late, cloud),
-        fault(T.SURFACE, "overfitting", "twelve", *crowds),
+        fault(T.SURFACE, "overfitting", "twelve", few, many),
     ]
 
 
@@ -136,9 +136,7 @@ def of_outputs() -> list[Case]:
         for kind in (Dropping, Switched)
     )
     squashed, free = (
-        partial(
-            M.trained, T.codes, lambda last=last: M.bottleneck(*last), losses.mean_squared_error, optimizers.Adam, 0.005
-        )
+        partial(M.trained, T.codes, partial(M.bottleneck, *last), losses.mean_squared_error, optimizers.Adam, 0.005)
         for last in ((L.Sigmoid(),), ())
     )
     return [
@@ -146,7 +144,7 @@ def of_outputs() -> list[Case]:
             T.SURFACE,
             "output_range",
             "softplus",
-            partial(SURFACE.func, T.surface, [2, 32, 32, 1], F.POSITIVE, lambda: N.descent(0.03)),
+            partial(N.chain, T.surface, [2, 32, 32, 1], F.POSITIVE, lambda: N.descent(0.03)),
             SURFACE,
         ),
         model(T.CODES, "output_range", "decoder", squashed, free),

@@ -4,6 +4,7 @@ import json
 import time
 from contextlib import suppress
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from bench.clinic.running import examine
 from bench.clinic.scoring import score, table, verdict
 from bench.clinic.tasks import TASKS
 from bench.clinic.training import Outcome, error, sets, step, train
+from bench.clinic.unseen import unseen
 from bench.clinic.verify import hurt
 from xpnet.diagnostics._causes import CAUSES
 
@@ -76,6 +78,20 @@ def test_held_out_programs_are_among_all_and_enough():
     assert all(case.task not in TASKS for case in HELD_OUT.values())
 
 
+UNSEEN = {case.name: case for case in unseen()}
+
+
+def test_unseen_programs_hold_all_faults_on_tasks_of_their_own():
+    assert set(UNSEEN) <= set(CASES)
+    ill = [case for case in UNSEEN.values() if case.fault]
+    assert set(FAULTS) < {case.fault for case in ill}
+    assert len(ill) >= 36
+    assert len(UNSEEN) - len(ill) >= 20
+    assert {(case.style, case.fault is None) for case in UNSEEN.values()} == set(product(STYLES, (True, False)))
+    assert all(case.causes[0] == case.fault and len(case.causes) <= 2 for case in ill)
+    assert not {case.task for case in UNSEEN.values()} & {*TASKS, *(case.task for case in HELD_OUT.values())}
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_program_is_what_the_diagnosis_takes(name):
     made = CASES[name].build(3)
@@ -89,7 +105,7 @@ def test_a_program_is_what_the_diagnosis_takes(name):
 QUICK = [name for name in CASES if "late-rate" not in name]  # those train for a while to begin with
 
 
-@pytest.mark.parametrize("name", [*QUICK[::6], *HELD_OUT])
+@pytest.mark.parametrize("name", [*QUICK[::6], *HELD_OUT, *UNSEEN])
 def test_a_seed_decides_a_program_and_its_first_step(name):
     case = CASES[name]
     first, second, other = (arrays(stepped(case, seed)) for seed in (1, 1, 2))
@@ -115,6 +131,16 @@ def test_the_error_of_one_probability_is_a_share_of_labels():
     assert error(np.array([[0.2], [0.9], [0.4], [0.1]]), t, classes=True) == 0.25
 
 
+def test_the_error_of_one_side_is_a_share_of_labels():
+    t = np.array([[-1.0], [1.0], [1.0], [1.0]])
+    assert error(np.array([[-0.2], [0.3], [-2.0], [4.0]]), t, classes=True) == 0.25
+
+
+def test_the_error_of_several_targets_is_their_mean_square_by_their_variance():
+    t = np.array([[0.0, 2.0], [2.0, 0.0]])
+    assert error(t + 1.0, t, classes=False) == 1.0
+
+
 HURT = (
     "functions/sine/gradient_sign",
     "class/digits/weights_zero",
@@ -123,6 +149,9 @@ HURT = (
     "functions/five/gradient_transposed-held-out",
     "class/five/inputs_unscaled-held-out",
     "xpnet/five/rate_high-held-out",
+    "functions/surface/gradient_stale-unseen-table",
+    "class/houses/activation_overwritten-unseen-one-object",
+    "xpnet/codes/output_range-unseen-decoder",
 )
 
 
@@ -187,21 +216,25 @@ def test_what_a_healthy_program_may_have_is_no_alarm():
     assert verdict("", case, 0, ["overfitting", "rate_high"], 0.0).alarm
 
 
-def test_the_table_keeps_held_out_programs_apart_and_lists_problems():
+def test_the_table_keeps_groups_of_programs_apart_and_lists_problems():
     case = CASES["functions/sine/rate_high"]
     verdicts = [
         verdict("one", case, 0, ["rate_high"], 2.0),
         verdict("two", case, 0, [], 1.0, "no answer within 1 s"),
-        verdict("one", replace(case, fault="new"), 0, [], 1.0, held_out=True),
+        verdict("one", replace(case, fault="new"), 0, [], 1.0, group="held out"),
+        verdict("one", replace(case, fault="newest"), 0, [], 1.0, group="unseen"),
         verdict("one", replace(case, fault=None, causes=()), 0, ["rate_low"], 1.0),
     ]
     text = table(verdicts)
-    before, after = text.split("Written after the rules were frozen")
+    before, after, last = text.split("Written after the rules were frozen")
     assert "rate_high" in before
     assert "100.0%   100%   100%    2.00" in before
     assert "healthy: false alarms" in before
-    assert "new" in after
-    assert "two, functions/sine/rate_high, seed 0: no answer within 1 s" in after
+    assert "new " in after
+    assert "newest" not in after
+    assert last.startswith(" again\n")
+    assert "newest" in last
+    assert "two, functions/sine/rate_high, seed 0: no answer within 1 s" in last
 
 
 def test_a_judge_that_takes_too_long_is_stopped_even_if_it_catches_exceptions():
@@ -302,17 +335,41 @@ def test_the_command_prints_and_writes(tmp_path, capsys):
     assert written["verdicts"] == []  # those of the diagnosis alone are kept
 
 
+@pytest.mark.parametrize(
+    ("option", "task", "group"), [("--held-out", "rings", "held out"), ("--unseen", "surface", "unseen")]
+)
+def test_the_command_takes_one_group_alone(option, task, group, tmp_path, capsys):
+    path = tmp_path / "clinic.json"
+    options = [option, "--faults", "rate_low", "--styles", "functions", "--seeds", "1", "--judges", "gradient check"]
+    found = command.main([*options, "--out", str(path)])
+    assert {(each.group, each.case.split("/")[1]) for each in found} == {(group, task)}
+    assert "Written after the rules were frozen" in capsys.readouterr().out
+    assert set(json.loads(path.read_text())["scores"]["gradient check"]) == {
+        f"{group}: rate_low",
+        f"{group}: all faults",
+    }
+
+
+def test_one_group_alone_does_not_overwrite_the_results_of_all():
+    assert command._options([]).out == command.RESULTS
+    assert command._options(["--unseen"]).out is None
+    assert command._options(["--held-out"]).out is None
+
+
 def test_the_command_verifies():
     with pytest.raises(SystemExit) as end:
         command.main(["--verify", "--faults", "rate_high", "--tasks", "sine", "--styles", "functions", "--seeds", "1"])
     assert end.value.code == 0
 
 
-@pytest.mark.parametrize("wrong", [["--faults", "lazy"], ["--tasks", "mnist"], ["--seeds", "0"]])
+@pytest.mark.parametrize(
+    "wrong", [["--faults", "lazy"], ["--tasks", "mnist"], ["--seeds", "0"], ["--unseen", "--held-out"]]
+)
 def test_wrong_options_are_refused(wrong, capsys):
     with pytest.raises(SystemExit):
         command._options(wrong)
-    assert {"lazy": "no fault", "mnist": "invalid choice", "0": "must be positive"}[wrong[1]] in capsys.readouterr().err
+    said = {"lazy": "no fault", "mnist": "invalid choice", "0": "must be positive", "--held-out": "not allowed with"}
+    assert said[wrong[1]] in capsys.readouterr().err
 
 
 def test_no_case_left_is_an_error():
