@@ -15,6 +15,7 @@ from bench.clinic.case import Case
 from bench.clinic.unseen_classes import Sigmoid, Tanh, estimator, stack
 from bench.clinic.unseen_columns import columns, mean_gradients
 from bench.clinic.unseen_controls import healthy
+from bench.clinic.unseen_others import others
 from bench.clinic.unseen_recipes import (
     CODES,
     DEEP,
@@ -160,11 +161,14 @@ def _of_initialization() -> list[Case]:
         fault(T.WINE, "weights_zero", "one-value", equal, partial(WINE, between=Tanh), "class"),
         fault(T.WINE, "weights_small", "four-layers", tiny, fair, "class"),
         fault(T.WINE, "weights_large", "five", saturated, partial(WINE, between=Sigmoid, std=1.0), "class"),
-        model(T.LETTERS, "weights_large", "randn", huge, he),
+        model(T.LETTERS, "weights_large", "randn", huge, he, also=("rate_high",)),
         fault(T.WAVE, "hinges_outside_data", "time-from-0", partial(columns, T.seconds, *WAVE.args[1:]), WAVE),
         fault(T.SURFACE, "hinges_outside_data", "high-biases", partial(lifted, prepare=F.high_biases), lifted, "class"),
-        fault(T.LETTERS, "dead_relus", "negative-weights", partial(LETTERS, prepare=F.negative_first), LETTERS),
-        model(T.BARS, "dead_relus", "convolution", dead, awake),
+        fault(
+            *(T.LETTERS, "dead_relus", "negative-weights", partial(LETTERS, prepare=F.negative_first), LETTERS),
+            also=("hinges_outside_data",),
+        ),
+        model(T.BARS, "dead_relus", "convolution", dead, awake, also=("hinges_outside_data",)),
     ]
 
 
@@ -210,4 +214,4 @@ def _of_rates() -> list[Case]:
 
 def unseen() -> list[Case]:
     """All of them."""
-    return [*of_data(), *of_outputs(), *_of_gradients(), *_of_initialization(), *_of_rates(), *healthy()]
+    return [*of_data(), *of_outputs(), *_of_gradients(), *_of_initialization(), *_of_rates(), *others(), *healthy()]

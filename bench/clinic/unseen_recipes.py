@@ -91,6 +91,7 @@ def of_data() -> list[Case]:
             "flat-outputs",
             partial(N.chain, T.houses, [6, 40, 1], F.FLAT, lambda: N.descent(0.1), activation="tanh", gain=1.0),
             HOUSES,
+            also=("wrong_shape",),
         ),
         model(T.SERIES, "targets_broadcast", "own-loss", spread, paired),
         fault(
@@ -157,7 +158,7 @@ def of_outputs() -> list[Case]:
             "softmax-of-one",
             partial(N.chain, T.moons, [2, 16, 1], F.ONE_CLASS, lambda: N.descent(0.3)),
             partial(N.chain, T.moons, [2, 16, 1], N.BINARY, lambda: N.descent(0.3)),
-            also=("nothing_computed",),
+            also=("nothing_computed", "output_range"),
         ),
         fault(T.BLOBS, "nothing_computed", "captured", partial(F.captured, BLOBS), BLOBS),
     ]
