@@ -129,7 +129,7 @@ def of_data() -> list[Case]:
 def of_outputs() -> list[Case]:
     """What is wrong behind the last layer."""
     naive, stable = (
-        partial(linear, T.rounded_letters, head, 1.0, outputs=6, start=12.0, number=np.float32)
+        partial(linear, T.rounded_letters, head, 2.0, outputs=6, start=20.0, number=np.float32)
         for head in (F.NAIVE, (N.itself, N.logits_loss, F.narrow_delta))
     )
     dropping, switched = (

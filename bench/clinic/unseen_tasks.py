@@ -133,7 +133,7 @@ def wine(seed: int) -> Data:
 
 
 def letters(seed: int) -> Data:
-    """The letters A, C, E, H, T and X of 5×7 black and white pixels, three in a hundred of them turned round."""
+    """The letters A, C, E, H, T and X of 5×7 pixels from 0 to 1, three in a hundred of them turned round, and noise."""
     shapes = "0111010001100011111110001100011000101110100011000010000100001000101110" + (
         "1111110000100001111010000100001111110001100011000111111100011000110001"
         "1111100100001000010000100001000010010001100010101000100010101000110001"
@@ -141,7 +141,8 @@ def letters(seed: int) -> Data:
     patterns = np.array([int(pixel) for pixel in shapes], dtype=np.float64).reshape(6, 35)
     random = np.random.default_rng(seed)
     t = random.integers(0, 6, 360)
-    return _parted(np.abs(patterns[t] - (random.random((360, 35)) < 0.03)), t, 240)
+    pixels = np.abs(patterns[t] - (random.random((360, 35)) < 0.03))
+    return _parted(0.9 * pixels + 0.1 * random.random((360, 35)), t, 240)
 
 
 def line(seed: int) -> Data:
@@ -232,8 +233,8 @@ def flat(seed: int) -> Data:
 
 
 def stuck(seed: int) -> Data:
-    """`houses`, where area, age and way were filled with one number as missing."""
-    return tuple((np.where(np.isin(np.arange(6), (0, 2, 3)), 1.0, x), t) for x, t in houses(seed))  # type: ignore[return-value]
+    """`houses`, where rooms, age and way were filled with one number as missing."""
+    return tuple((np.where(np.isin(np.arange(6), (1, 2, 3)), 1.0, x), t) for x, t in houses(seed))  # type: ignore[return-value]
 
 
 def rare(seed: int) -> Data:
