@@ -40,7 +40,7 @@ def _of_gradients() -> list[Case]:
     sigmoid = partial(
         N.chain, T.parity, [3, 12, 12, 2], N.CHANCES, lambda: N.nesterov(0.3), activation="sigmoid", gain=2.0
     )
-    swish = partial(N.chain, T.surface, [2, 40, 1], N.HALF_SQUARE, lambda: N.descent(0.03), activation="swish")
+    swish = partial(N.chain, T.surface, [2, 40, 1], N.HALF_SQUARE, lambda: N.descent(0.06), activation="swish")
     small = partial(N.chain, T.surface, [2, 12, 1], N.HUBER, activation="tanh")
     swing = partial(N.chain, T.wave, [1, 30, 1], N.HALF_SQUARE, lambda: N.descent(0.05), activation="elu", gain=2.0)
     square = partial(
