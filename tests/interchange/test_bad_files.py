@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import time
 import tracemalloc
 
 import numpy as np
@@ -54,7 +55,7 @@ BAD = {
         file(TEXT.replace(b"24", b"2" * 5000)),
         r": the header is no JSON that can be read \(Exceeds the limit",
     ),
-    "a list for a header": (file([1, 2]), r": the header is a list, expected names with their places"),
+    "a list for a header": (file([1, 2]), r": the header is a list, expected an object: values by name"),
     "numbers in the metadata": (file(GOOD | {"__metadata__": {"a": 1}}), r": __metadata__ must be texts by name"),
     "a name twice": (
         file(b'{"weight":' + json.dumps(WEIGHT).encode() + b"," + TEXT[1:]),
@@ -130,7 +131,7 @@ BAD = {
     ),
     "no shape": (
         file({"weight": WEIGHT, "bias": {"dtype": "F32", "data_offsets": [24, 32]}}),
-        r": bias is described by \{'dtype': 'F32', 'data_offsets': \[24, 32\]\}, expected dtype, shape and data",
+        r": bias is described by \{'data_offsets': \[24, 32\], 'dtype': 'F32'\}, expected dtype, shape and data",
     ),
     "no description": (file({"weight": WEIGHT, "bias": 7}), r": bias is described by 7, expected dtype, shape and"),
     "a name to trick a terminal": (file({"\x1b[2J": 7}), r": '\\x1b\[2J' is described by 7"),
@@ -189,10 +190,69 @@ def test_a_length_that_looks_like_another_kind_of_file_is_a_length(path, length)
     assert len(xpnet.load_weights(model(), path).loaded) == 2
 
 
-def test_a_header_beyond_all_measure_is_not_read(path):
-    path.write_bytes(file(TEXT.ljust(2**24 + 1)))
-    with pytest.raises(ValueError, match=r" claims a header of 16777217 bytes, expected at most 16777216"):
+@pytest.mark.parametrize(
+    ("header", "data", "most"),
+    [(2**19 + 1, 0, 2**19), (2**20 + 1, 2**23, 2**19 + 2**16), (2**22 + 1, 2**27, 2**22)],
+)
+def test_a_header_that_is_large_next_to_the_file_is_not_read(path, header, data, most):
+    path.write_bytes(file(TEXT.ljust(header)))
+    os.truncate(path, 8 + header + data)  # a hole, which takes no room on the disk
+    message = rf" claims a header of {header} bytes, expected at most {most} in a file of {8 + header + data}$"
+    with pytest.raises(ValueError, match=message):
         xpnet.load_weights(model(), path)
+
+
+EMPTY = '{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'
+MOST_JSON = 2**19
+LARGE_HEADERS = {
+    "lists": '{"a":[' + ",".join(["[]"] * (MOST_JSON // 3 - 3)) + "]}",
+    "objects": '{"a":[' + ",".join(["{}"] * (MOST_JSON // 3 - 3)) + "]}",
+    "numbers": '{"a":[' + ",".join(["0.1"] * (MOST_JSON // 4 - 3)) + "]}",
+    "digits": f'{{"a":0.{"1" * (MOST_JSON - 10)}}}',
+    "arrays": "{" + ",".join(f'"{i:x}":{EMPTY}' for i in range(MOST_JSON // 56)) + "}",
+    "a smiling name": f'{{"{"a" * (MOST_JSON - 100)}\N{GRINNING FACE}":{EMPTY}}}',
+    "dots": f'{{"{"." * (MOST_JSON - 100)}":{EMPTY}}}',
+    "wrappers": f'{{"{"module." * (MOST_JSON // 7 - 20)}":{EMPTY}}}',
+    "wrappers of dots": f'{{"{"module." * (MOST_JSON // 14 - 20)}{"." * (MOST_JSON // 2 - 20)}weight":{EMPTY}}}',
+}
+
+
+@pytest.mark.parametrize("header", LARGE_HEADERS.values(), ids=LARGE_HEADERS)
+def test_the_largest_headers_take_little_memory_and_time(path, header):
+    """Twice the file and 16 MiB; names of many dots or wrappers took time by the square of their length."""
+    path.write_bytes(file(header.encode(), b""))
+    began = time.process_time()
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=f"^load_weights: {path}"):
+            xpnet.load_weights(model(), path)
+        assert tracemalloc.get_traced_memory()[1] < 2 * path.stat().st_size + 16 * 2**20
+    finally:
+        tracemalloc.stop()
+    assert time.process_time() - began < 2.0
+
+
+@pytest.mark.parametrize("brackets", ["[]", ['{"a":', "}"]], ids=["lists", "objects"])
+def test_brackets_as_deep_as_they_can_be_read_are_an_error(path, brackets):
+    for depth in range(900, 1000):
+        path.write_bytes(
+            file(f'{{"a":{brackets[0] * depth}{7 if len(brackets[0]) > 1 else ""}{brackets[1] * depth}}}'.encode())
+        )
+        with pytest.raises(ValueError, match=r": a is described by|: the header is no JSON that can be read"):
+            xpnet.load_weights(model(), path)
+
+
+@pytest.mark.parametrize("dtype", ["F64", "F32", "F16", "BF16"])
+def test_loading_takes_twice_the_model(path, dtype):
+    """Its values, and one array as it was read: here there is only one."""
+    layer, size = L.Linear(300, 300, bias=False), {"F64": 8, "F32": 4}.get(dtype, 2) * 90_000
+    path.write_bytes(file({"weight": entry([300, 300], 0, size, dtype)}, bytes(size)))
+    tracemalloc.start()
+    try:
+        xpnet.load_weights(layer, path)
+        assert tracemalloc.get_traced_memory()[1] < 2 * max(360_000, size) + 2**16
+    finally:
+        tracemalloc.stop()
 
 
 def test_of_a_name_that_stands_twice_the_safetensors_library_takes_the_last(path):
@@ -204,10 +264,20 @@ def test_of_a_name_that_stands_twice_the_safetensors_library_takes_the_last(path
         xpnet.load_weights(model(), path)
 
 
-@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def to_a_device(path):
+    os.symlink("/dev/zero", path)
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, to_a_device])
 def test_what_is_no_file_is_refused(path, make):
     make(path)
     with pytest.raises(ValueError, match=f"^load_weights: {path} is a folder or a device, expected a safetensors file"):
+        xpnet.load_weights(model(), path)
+
+
+def test_links_in_a_circle_are_no_file(path):
+    path.symlink_to(path)
+    with pytest.raises(FileNotFoundError, match=f"^load_weights: there is no file {path}$"):
         xpnet.load_weights(model(), path)
 
 

@@ -1,7 +1,5 @@
 import json
 import math
-import os
-import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,8 +11,10 @@ import numpy as np
 
 from xpnet._typing import Shape
 from xpnet.backend import HostArray
+from xpnet.files._json import json_object, most_json
+from xpnet.files._opening import open_file, size_of
 from xpnet.files._replacing import replacing
-from xpnet.files._text import counted, shown, shown_shape
+from xpnet.files._text import counted, described, shown, shown_shape
 
 _SIZES = {
     **{"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1, "C64": 8, "BOOL": 1},
@@ -31,8 +31,6 @@ _WRITABLE = {
     **{"int64": ("I64", "<i8"), "int32": ("I32", "<i4")},
 }
 
-_MOST_HEADER = 2**24
-"""Bytes. A hundred thousand arrays need less."""
 _MOST_AXES = 64
 
 _PICKLE = (
@@ -49,7 +47,7 @@ _OTHERS = {
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Stored:
     """An array of a file or of a state dict, whose values are read when all names and shapes fit.
 
@@ -82,20 +80,17 @@ def open_safetensors(path: Path, where: str) -> Iterator[dict[str, Stored]]:
     ValueError : it is no whole safetensors file.
     OSError : it cannot be read.
     """
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise ValueError(f"{where} is a folder or a device, expected a safetensors file")
-    with open(path, "rb") as file:
-        header, start = _header(file, where)
-        places = _places(header, os.fstat(file.fileno()).st_size - start, where)
+    with open_file(path, where, "a safetensors file") as file:
+        size = size_of(file)
+        start = _start(file, size, where)
         yield {
-            name: Stored(shape, dtype, dtype in _FLOATS, _reader(file, name, shape, dtype, start + begin, where))
-            for name, (dtype, shape, begin) in places.items()
+            name: Stored(shape, dtype, dtype in _FLOATS, _Reader(file, name, shape, dtype, start + begin, where))
+            for name, (dtype, shape, begin) in _places(_header(file, start, where), size - start, where).items()
         }
 
 
-def _header(file: BufferedReader, where: str) -> tuple[dict[str, Any], int]:
-    """The header, and the number of the first byte of data."""
-    size = os.fstat(file.fileno()).st_size
+def _start(file: BufferedReader, size: int, where: str) -> int:
+    """The number of the first byte of data, which is where the header ends."""
     if size < 10:
         raise ValueError(
             f"{where} has {counted(size, 'byte')}: expected 8 for the header's length, the header and the values"
@@ -110,38 +105,16 @@ def _header(file: BufferedReader, where: str) -> tuple[dict[str, Any], int]:
             f"{where} claims a header of {length} bytes from byte 8 on, but only {size - 8} are there: it is cut off "
             "or no safetensors file"
         )
-    if length > _MOST_HEADER:
-        raise ValueError(f"{where} claims a header of {length} bytes, expected at most {_MOST_HEADER}")
-    file.seek(8)
-    try:
-        text = file.read(length).decode("utf-8")
-        header = json.loads(text, object_pairs_hook=_unique)
-    except _DuplicateError as error:
-        raise ValueError(f"{where}: {error} stands twice in the header, expected once") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{where}: byte {8 + error.start} of the header is no UTF-8") from error
-    except json.JSONDecodeError as error:
+    if length > most_json(size):
         raise ValueError(
-            f"{where}: the header is no JSON at byte {8 + len(text[: error.pos].encode())} ({error.msg})"
-        ) from error
-    except (ValueError, RecursionError) as error:  # a number of too many digits, brackets in too many brackets
-        raise ValueError(f"{where}: the header is no JSON that can be read ({error})") from error
-    if not isinstance(header, dict):
-        raise ValueError(f"{where}: the header is a {type(header).__name__}, expected names with their places")
-    return header, 8 + length
+            f"{where} claims a header of {length} bytes, expected at most {most_json(size)} in a file of {size}"
+        )
+    return 8 + length
 
 
-class _DuplicateError(Exception):
-    """A name that stands twice in one object of JSON: readers differ in which one they take."""
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in found:
-            raise _DuplicateError(shown(name))
-        found[name] = value
-    return found
+def _header(file: BufferedReader, start: int, where: str) -> dict[str, Any]:
+    file.seek(8)
+    return json_object(file.read(start - 8), where, "the header", 8)
 
 
 def _places(header: Mapping[str, Any], size: int, where: str) -> dict[str, tuple[str, Shape, int]]:
@@ -164,23 +137,23 @@ def _places(header: Mapping[str, Any], size: int, where: str) -> dict[str, tuple
 
 def _place(entry: Any, size: int, where: str) -> tuple[str, Shape, int, int]:
     if not (isinstance(entry, dict) and entry.keys() == {"dtype", "shape", "data_offsets"}):
-        raise ValueError(f"{where} is described by {shown(str(entry))}, expected dtype, shape and data_offsets")
+        raise ValueError(f"{where} is described by {described(entry)}, expected dtype, shape and data_offsets")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not (isinstance(dtype, str) and dtype in _SIZES):
-        raise ValueError(f"{where} has the dtype {shown(str(dtype))}, expected one of {', '.join(_SIZES)}")
+        raise ValueError(f"{where} has the dtype {described(dtype)}, expected one of {', '.join(_SIZES)}")
     if not (_counts(shape) and len(shape) <= _MOST_AXES):
         raise ValueError(
-            f"{where} has the shape {shown(str(shape))}, expected at most {_MOST_AXES} whole numbers from 0 on"
+            f"{where} has the shape {described(shape)}, expected at most {_MOST_AXES} whole numbers from 0 on"
         )
     if not (_counts(offsets) and len(offsets) == 2 and offsets[0] <= offsets[1]):
-        raise ValueError(f"{where} has the data_offsets {shown(str(offsets))}, expected its first byte and its end")
+        raise ValueError(f"{where} has the data_offsets {described(offsets)}, expected its first byte and its end")
     begin, end = offsets
     if end > size:
         raise ValueError(f"{where} ends at byte {end} of the data, which has {size}: the file is cut off")
     needed = math.prod(shape) * _SIZES[dtype]
     if needed != end - begin:
         raise ValueError(
-            f"{where} of shape {shown_shape(tuple(shape))} and dtype {dtype} needs {needed} bytes, but has "
+            f"{where} of shape {shown_shape(tuple(shape))} and dtype {dtype} needs {shown(str(needed))} bytes, but has "
             f"{end - begin} (from byte {begin} to {end})"
         )
     return dtype, tuple(shape), begin, end
@@ -191,21 +164,36 @@ def _counts(values: Any) -> TypeGuard[list[int]]:
     return isinstance(values, list) and all(type(value) is int and 0 <= value < 2**63 for value in values)
 
 
-def _reader(
-    file: BufferedReader, name: str, shape: Shape, dtype: str, start: int, where: str
-) -> Callable[[str], HostArray]:
-    def read(wanted: str) -> HostArray:
-        if dtype not in _READABLE:
-            raise ValueError(f"{where}: {shown(name)} is {dtype}, expected one of {', '.join(_READABLE)}")
-        raw = np.empty(math.prod(shape), _READABLE[dtype])
-        file.seek(start)
-        received = file.readinto(raw.view(np.uint8).data)
-        if received != raw.nbytes:
-            raise ValueError(f"{where}: {shown(name)} was cut after {received} of {counted(raw.nbytes, 'byte')}")
-        values = (raw.astype("<u4") << 16).view("<f4") if dtype == "BF16" else raw
-        return values.astype(wanted or values.dtype.newbyteorder("="), copy=False).reshape(shape)
+@final
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads the values of one array, when its turn comes."""
 
-    return read
+    file: BufferedReader
+    name: str
+    shape: Shape
+    dtype: str
+    start: int
+    where: str
+
+    def __call__(self, wanted: str) -> HostArray:
+        if self.dtype not in _READABLE:
+            readable = ", ".join(_READABLE)
+            raise ValueError(f"{self.where}: {shown(self.name)} is {self.dtype}, expected one of {readable}")
+        raw = np.empty(math.prod(self.shape), _READABLE[self.dtype])
+        self.file.seek(self.start)
+        received = self.file.readinto(raw.view(np.uint8).data)
+        if received != raw.nbytes:
+            name, expected = shown(self.name), counted(raw.nbytes, "byte")
+            raise ValueError(f"{self.where}: {name} was cut after {received} of {expected}")
+        values = _widened(raw) if self.dtype == "BF16" else raw
+        return values.astype(wanted or values.dtype.newbyteorder("="), copy=False).reshape(self.shape)
+
+
+def _widened(bfloat16: HostArray) -> HostArray:
+    bits = bfloat16.astype("<u4")
+    bits <<= 16
+    return bits.view("<f4")
 
 
 # Writing ------------------------------------------------------------------------------------------------------------

@@ -1,16 +1,18 @@
 """Which array of a file belongs to which of the model: by name, in PyTorch's shapes."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from os.path import commonprefix
 from typing import final
 
 from xpnet._typing import Shape
 from xpnet.files import cut, shown, shown_shape
 from xpnet.layers import Buffer, Layer, Parameter, TorchLayout
 
-_WRAPPERS = ("module.", "_orig_mod.")
+_WRAPPERS = re.compile(r"(?:module\.|_orig_mod\.)*+")
 """What `DataParallel`, `DistributedDataParallel` and `torch.compile` put before every name."""
 
 _STATISTICS, _COUNT = "running_var", "num_batches_tracked"
@@ -53,10 +55,8 @@ def unwrapped(theirs: Iterable[str], ours: Iterable[str]) -> dict[str, str]:
 
 def _wrapping(names: list[str]) -> str:
     """The wrappers that all of the names begin with."""
-    found = ""
-    while names and (one := next((w for w in _WRAPPERS if all(name.startswith(found + w) for name in names)), "")):
-        found += one
-    return found
+    wrapping = _WRAPPERS.match(commonprefix(names))  # noqa: RUF071  # by characters is what is meant
+    return wrapping[0] if wrapping else ""
 
 
 @final
@@ -192,11 +192,14 @@ def _hints(found: Match) -> Iterator[str]:
         (found.unexpected, found.missing, "their"),
         (found.missing, found.unexpected, "our"),
     ):
-        beginnings = Counter(name[: dot + 1] for name in longer for dot in _dots(name) if name[dot + 1 :] in shorter)
+        most = max(map(len, shorter), default=0)
+        ends = ((name, dot + 1) for name in longer for dot in _dots(name, most))
+        beginnings = Counter(name[:end] for name, end in ends if name[end:] in shorter)
         for beginning, number in beginnings.most_common(1):
             if 2 * number >= len(found.missing):
                 yield f"hint: {number} of {whose} names fit without {shown(beginning)}"
 
 
-def _dots(name: str) -> Iterator[int]:
-    return (i for i, character in enumerate(name) if character == ".")
+def _dots(name: str, most: int) -> Iterator[int]:
+    """Where the dots are that at most so many characters stand behind: a file's name may be of a million dots."""
+    return (i for i in range(max(len(name) - most - 1, 0), len(name)) if name[i] == ".")

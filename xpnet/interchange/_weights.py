@@ -87,6 +87,7 @@ def load_weights(
     Raises
     ------
     FileNotFoundError : there is no such file.
+    OSError : it cannot be read.
     TypeError : no model, no path, or no names to skip.
     ValueError : the file is no whole safetensors file; names, shapes or types do not fit; values are not finite;
         something to skip is nowhere. Nothing is changed then.
