@@ -2,9 +2,12 @@
 
 import hashlib
 import io
+import os
 import re
 import tarfile
 import threading
+import tracemalloc
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import numpy as np
@@ -161,6 +164,31 @@ def test_any_bytes_are_read_or_refused(content, size, tmp_path_factory):
             _cifar._read_records(path)
 
 
+def test_a_file_that_shrinks_while_it_is_read(folder, monkeypatch):
+    path = folder / NAMES[0]
+    size = path.stat().st_size
+    monkeypatch.setattr(_cifar, "size_of", lambda file: size)
+    os.truncate(path, size - 3)
+    with pytest.raises(ValueError, match=f"^{path}: was cut at byte {size - 3} while it was read, expected {size} byt"):
+        _cifar._read_records(path)
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, partial(os.symlink, "/dev/zero")])
+def test_what_is_no_file_is_refused(tmp_path, make):
+    make(tmp_path / "it")
+    with pytest.raises(ValueError, match=r"it is a folder or a device, expected records of 3073 bytes$"):
+        _cifar._read_records(tmp_path / "it")
+
+
+def test_reading_takes_a_quarter_more_than_the_arrays(folder):
+    tracemalloc.start()
+    try:
+        size = sum(array.nbytes for split in cifar10(folder) for array in split)
+        assert tracemalloc.get_traced_memory()[1] < 1.25 * size + 2**16
+    finally:
+        tracemalloc.stop()
+
+
 # The archive --------------------------------------------------------------------------------------------------------
 
 
@@ -221,7 +249,7 @@ def test_an_interrupted_unpacking_leaves_no_half_file(tmp_path, records, whole, 
         context.setattr(_cifar.shutil, "copyfileobj", interrupted)
         with pytest.raises(KeyboardInterrupt):
             cifar10(tmp_path)
-    assert {path.name for path in (tmp_path / INSIDE).glob("*.bin")} == set(NAMES[:2])
+    assert {path.name for path in (tmp_path / INSIDE).iterdir()} == set(NAMES[:2])
     check(cifar10(tmp_path), records)
 
 

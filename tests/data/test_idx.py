@@ -1,8 +1,11 @@
 import gzip
 import math
+import os
 import re
 import struct
+import time
 import tracemalloc
+from functools import partial
 
 import numpy as np
 import pytest
@@ -73,10 +76,62 @@ def test_random_bytes_raise_value_error_or_read(path, content):
     check_read_or_refused(path, content)
 
 
-def test_several_gzip_members_are_one_file(path):
+NOTHING = gzip.compress(b"")
+
+
+@pytest.mark.parametrize("behind", [b"", NOTHING, bytes(40_000), NOTHING + bytes(7) + NOTHING])
+def test_several_gzip_members_are_one_file(path, behind):
     content = idx(np.arange(12, dtype=np.uint8).reshape(3, 4))
-    path.write_bytes(gzip.compress(content[:7]) + gzip.compress(content[7:]))
+    path.write_bytes(b"".join(gzip.compress(part) for part in (b"", content[:7], b"", content[7:])) + behind)
     np.testing.assert_array_equal(read_idx(path), np.arange(12).reshape(3, 4))
+
+
+def test_a_member_for_each_byte(path):
+    path.write_bytes(b"".join(gzip.compress(bytes([byte])) for byte in idx(np.arange(2000).astype(np.uint8))))
+    np.testing.assert_array_equal(read_idx(path), np.arange(2000) % 256)
+
+
+def test_what_may_be_long_around_compressed_data_takes_no_time(path):
+    """A name of 16 MiB, as many zeros behind; members that hold nothing are refused when they are many."""
+    good = gzip.compress(idx(np.arange(100, dtype=np.uint8)))
+    began = time.process_time()
+    path.write_bytes(b"\x1f\x8b\x08\x08" + good[4:10] + b"a" * 2**24 + b"\0" + good[10:] + bytes(2**24))
+    assert read_idx(path).shape == (100,)
+    refuse(
+        path,
+        good + NOTHING * 500_000,
+        "damaged gzip data within the first 32768 of 10000128 bytes, expected a complete file: more than 1000 members",
+    )
+    assert time.process_time() - began < 2.0
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, partial(os.symlink, "/dev/zero")])
+def test_what_is_no_file_is_refused(tmp_path, make):
+    make(tmp_path / "it")
+    with pytest.raises(ValueError, match=f"^{tmp_path / 'it'} is a folder or a device, expected an IDX file$"):
+        read_idx(tmp_path / "it")
+
+
+def test_links_in_a_circle_are_the_system_s_error(tmp_path):
+    (tmp_path / "it").symlink_to(tmp_path / "it")
+    with pytest.raises(OSError, match="symbolic links"):
+        read_idx(tmp_path / "it")
+
+
+def test_no_path():
+    with pytest.raises(TypeError, match=r"^read_idx: path must be a str or a pathlib\.Path, got int$"):
+        read_idx(0)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_reading_takes_at_most_twice_the_array(path, pack):
+    path.write_bytes(pack(header(3000, 1000) + bytes(3_000_000)))
+    tracemalloc.start()
+    try:
+        read_idx(path)
+        assert tracemalloc.get_traced_memory()[1] < 2 * 3_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_result_is_writable_and_path_may_be_text(path):
