@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -129,3 +131,32 @@ def check_directions(function: Callable[..., Any], arrays: tuple[Any, ...], cons
 def assert_gradients() -> Callable[..., None]:
     """`assert_gradients(function, arrays, constants)`: the one gradient checker of all tests."""
     return check_directions
+
+
+def measured(load: Callable[[], Any]) -> tuple[Any, int, float]:
+    """What a loader returns or the ValueError it raises, the most bytes it took, and its seconds of processor time.
+
+    It runs twice, as watching the memory takes several times as long as what is watched.
+    """
+
+    def once() -> Any:
+        try:
+            return load()
+        except ValueError as error:
+            return error
+
+    began = time.process_time()
+    once()
+    seconds = time.process_time() - began
+    tracemalloc.start()
+    try:
+        found = once()
+        return found, tracemalloc.get_traced_memory()[1], seconds
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.fixture
+def measure() -> Callable[[Callable[[], Any]], tuple[Any, int, float]]:
+    """`found, peak, seconds = measure(load)`: what reading a hostile file costs."""
+    return measured

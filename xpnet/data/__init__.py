@@ -1,4 +1,4 @@
-"""Data sets and scaling, all as NumPy arrays on the host; and batches, moved to the backend and augmented there.
+"""Data sets, files of numbers and scaling, all as NumPy arrays on the host; and batches, on the backend and augmented.
 
 Every data set is returned as `(x, t), (x_test, t_test)`: inputs and targets to train with, and to test with.
 """
@@ -6,6 +6,7 @@ Every data set is returned as `(x, t), (x_test, t_test)`: inputs and targets to 
 from xpnet.data._augment import Augmentation, RandomCrop, RandomFlip, random_bits
 from xpnet.data._batches import Batches, batches
 from xpnet.data._cifar import CIFAR10_CLASSES, cifar10
+from xpnet.data._csv import read_csv
 from xpnet.data._digits import digits
 from xpnet.data._idx import read_idx
 from xpnet.data._mnist import fashion_mnist, mnist
@@ -31,6 +32,7 @@ __all__ = [
     "mnist",
     "polynomial",
     "random_bits",
+    "read_csv",
     "read_idx",
     "resident_bytes",
     "sine",

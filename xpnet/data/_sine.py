@@ -1,9 +1,11 @@
 """One hundred points of a sine: the smallest regression problem."""
 
-from importlib.resources import files
+from importlib.resources import as_file, files
 
 import numpy as np
 from numpy.typing import NDArray
+
+from xpnet.data._csv import read_csv
 
 
 def sine() -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]]:
@@ -31,6 +33,6 @@ def sine() -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], tuple[NDArr
 
 
 def _read(name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    with (files("xpnet.data") / "files" / name).open(encoding="ascii") as lines:
-        points = np.loadtxt(lines, delimiter=",", dtype=np.float64).astype(np.float32)  # (n, 2)
+    with as_file(files("xpnet.data") / "files" / name) as path:
+        _, points = read_csv(path)  # (n, 2)
     return points[:, :1].copy(), points[:, 1:].copy()
