@@ -1,0 +1,237 @@
+"""What is fuzzed: each loader with honest files to begin with, and how much memory an honest file may take.
+
+A loader is added by one more entry of `LOADERS`; it is given a folder, so it may read several files.
+"""
+
+import gzip
+import json
+import math
+import struct
+import tempfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import xpnet
+from bench.fuzz.mutations import ANY, Mutation, safetensors_header, with_tokens, within_gzip
+from xpnet import layers as L
+
+Files = dict[str, bytes]
+"""What a folder holds, by name."""
+
+JSON_FACTOR = 13
+"""A byte of JSON counts for so many: what Python makes of it may take twice that."""
+
+
+@dataclass(frozen=True)
+class Loader:
+    """A loader under test.
+
+    Parameters
+    ----------
+    name : what the command line calls it.
+    honest : some folders of honest files.
+    begin : makes what reads a folder. It is called once, and returns two functions: one reads the folder, the other
+        returns all that an error has to leave as it was.
+    size : the honest size of a folder in bytes: that of its files or of the arrays that they hold, if that is more.
+    mutations : those that know the format, by the name of the file that they are for; "" stands for any other.
+    """
+
+    name: str
+    honest: Callable[[], list[Files]]
+    begin: Callable[[], tuple[Callable[[Path], Any], Callable[[], bytes]]]
+    size: Callable[[Files], int]
+    mutations: dict[str, tuple[Mutation, ...]] = field(default_factory=dict)
+
+
+def total(files: Files) -> int:
+    """Bytes of all files."""
+    return sum(map(len, files.values()))
+
+
+def reads(load: Callable[[Path], Any]) -> Callable[[], tuple[Callable[[Path], Any], Callable[[], bytes]]]:
+    """A loader that changes nothing but what it returns."""
+    return lambda: (load, bytes)
+
+
+# Weights ------------------------------------------------------------------------------------------------------------
+
+WEIGHTS = "weights.safetensors"
+
+
+def network() -> L.Layer:
+    """A small one with all that a file of weights has to do with: layouts, buffers, a shared layer."""
+    shared = L.Linear(4, 4)
+    convolution = L.Sequential(L.Conv1d(2, 4, 3, groups=2), L.BatchNorm(4), L.Flatten())
+    return L.Sequential(convolution, L.Linear(8, 4, image=(2, 4)), shared, L.ReLU(), shared)
+
+
+def weights() -> list[Files]:
+    """Files of the network, one of them as PyTorch may have written it: wrapped, in several types."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / WEIGHTS
+        xpnet.save_weights(network(), path)
+        written = path.read_bytes()
+    end = 8 + int.from_bytes(written[:8], "little")
+    header, at = {}, 0
+    for name, place in json.loads(written[8:end]).items():
+        if name != "__metadata__":
+            dtype = {"F32": "BF16"}.get(place["dtype"], place["dtype"])
+            size = {"BF16": 2, "I64": 8}[dtype] * math.prod(place["shape"])
+            header[f"module.{name}"] = {"dtype": dtype, "shape": place["shape"], "data_offsets": [at, at + size]}
+            at += size
+    text = json.dumps(header).encode()
+    return [{WEIGHTS: written}, {WEIGHTS: len(text).to_bytes(8, "little") + text + bytes(at)}]
+
+
+def begin_weights() -> tuple[Callable[[Path], Any], Callable[[], bytes]]:
+    """Loading into one model, whose values are watched."""
+    model = network()
+
+    def state() -> bytes:
+        return b"".join(array.tobytes() for array in model.state().values())
+
+    return lambda folder: xpnet.load_weights(model, folder / WEIGHTS), state
+
+
+def weights_size(files: Files) -> int:
+    """That of the model or of the file, its header counted as JSON."""
+    header = min(int.from_bytes(files[WEIGHTS][:8], "little"), len(files[WEIGHTS]))
+    return max(len(files[WEIGHTS]), 1000) + JSON_FACTOR * header
+
+
+# IDX ----------------------------------------------------------------------------------------------------------------
+
+MNIST_NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+IDX_TOKENS = (b"\0\0\x08\1", b"\0\0\x08\3", b"\0\0\x0d\1", b"\x1f\x8b\x08", b"\xff" * 4, b"\x7f\xff\xff\xff", bytes(4))
+
+
+def idx(*shape: int) -> bytes:
+    """A file of that shape whose elements are 0 to 9."""
+    body = bytes(i % 10 for i in range(math.prod(shape)))
+    return bytes([0, 0, 8, len(shape)]) + struct.pack(f">{len(shape)}I", *shape) + body
+
+
+def idx_files() -> list[Files]:
+    """Of one to four dimensions, compressed and not, and one that gzip makes much smaller."""
+    plain = [idx(7), idx(3, 4), idx(2, 3, 4), idx(2, 1, 3, 2)]
+    packed = [gzip.compress(each, mtime=0) for each in plain]
+    bomb = bytes([0, 0, 8, 1]) + (50_000).to_bytes(4, "big") + bytes(50_000)
+    return [{"idx": each} for each in (*plain, *packed, gzip.compress(bomb, mtime=0))]
+
+
+def unzipped_size(content: bytes) -> int:
+    """Bytes that a gzip file really holds, as far as it can be read; else its own."""
+    found = 0
+    while content.startswith(b"\x1f\x8b"):
+        member = zlib.decompressobj(wbits=31)
+        try:
+            found += len(member.decompress(content))
+        except zlib.error:
+            break
+        content = member.unused_data.lstrip(b"\0")
+    return found + len(content)
+
+
+def idx_size(files: Files) -> int:
+    """Bytes of the file, or of what is compressed in it."""
+    return max(total(files), sum(map(unzipped_size, files.values())))
+
+
+IDX_MUTATIONS = (with_tokens(IDX_TOKENS), within_gzip((*ANY, with_tokens(IDX_TOKENS))))
+
+
+def mnist_files() -> list[Files]:
+    """Two images in each part, compressed and not."""
+    plain = dict(zip(MNIST_NAMES, (idx(2, 28, 28), idx(2), idx(2, 28, 28), idx(2)), strict=True))
+    return [plain, {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in plain.items()}]
+
+
+def mnist_size(files: Files) -> int:
+    """Of the arrays: float32 of what are bytes in the files, and labels of eight bytes."""
+    return 8 * idx_size(files)
+
+
+# CIFAR-10 -----------------------------------------------------------------------------------------------------------
+
+CIFAR_NAMES = (*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin")
+
+
+def cifar_files() -> list[Files]:
+    """One image in each file, and two."""
+    record = bytes([3]) + bytes(3072)
+    return [{name: record * (1 + i % 2) for i, name in enumerate(CIFAR_NAMES)}]
+
+
+def record_lost_or_doubled(content: bytes, random: Random) -> bytes:
+    """Whole records, so that the size is right, and one byte changed, which may be a label."""
+    records = [content[at : at + 3073] for at in range(0, len(content), 3073)] * random.randint(0, 3)
+    random.shuffle(records)
+    changed = bytearray(b"".join(records[: random.randint(0, 4)]))
+    if changed:
+        changed[random.choice((0, random.randrange(len(changed))))] = random.randrange(256)
+    return bytes(changed)
+
+
+# CSV ----------------------------------------------------------------------------------------------------------------
+
+CSV_TOKENS = (
+    *(b",", b"\n", b"\r\n", b"\r", b";", b'"', b'""', b"\0", b" ", b"\t", b"-", b"+", b".", b"e", b"1e5", b"1e999"),
+    *(b"nan", b"-inf", b"Infinity", b"1_0", b"0x1", b"\xef\xbb\xbf", b"\xff\xfe", b"\xc3\xa9", "١".encode(), b"# "),
+    *(
+        b"1" * 400,
+        b"0." + b"0" * 400,
+        b",,,,",
+        b"\n\n",
+        b"PK\x03\x04",
+        b"\x1f\x8b",
+        b"1e-400",
+        b".5",
+        b"5.",
+        b"\x1b[2J",
+    ),
+)
+
+
+def csv_files() -> list[Files]:
+    """With a header and without; with all that a number may look like."""
+    rows = ["1,2,3", "-0.5,1e-3,+7", " 4 ,\t5., .25 ", "1E10,0,-0"] * 3
+    return [{"csv": "\n".join(rows).encode()}, {"csv": ("x,y,t\r\n" + "\r\n".join(rows) + "\r\n").encode()}]
+
+
+def load_csv(folder: Path) -> tuple[Any, ...]:
+    """By both ways where the first refuses, so that the rows behind a header are looked at too."""
+    try:
+        return xpnet.data.read_csv(folder / "csv", dtype="float64")
+    except ValueError:
+        return xpnet.data.read_csv(folder / "csv", header=True, allow_nonfinite=True)
+
+
+def csv_size(files: Files) -> int:
+    """Of the file, or of a float64 for each field."""
+    content = files["csv"]
+    return max(len(content), 8 * (1 + content.count(b",") + content.count(b"\n")))
+
+
+LOADERS = {
+    loader.name: loader
+    for loader in (
+        Loader("weights", weights, begin_weights, weights_size, {WEIGHTS: (safetensors_header,)}),
+        Loader(
+            "idx", idx_files, reads(lambda folder: xpnet.data.read_idx(folder / "idx")), idx_size, {"": IDX_MUTATIONS}
+        ),
+        Loader("mnist", mnist_files, reads(xpnet.data.mnist), mnist_size, {"": IDX_MUTATIONS}),
+        Loader(
+            "cifar10",
+            cifar_files,
+            reads(xpnet.data.cifar10),
+            lambda files: 4 * total(files),
+            {"": (record_lost_or_doubled,)},
+        ),
+        Loader("csv", csv_files, reads(load_csv), csv_size, {"": (with_tokens(CSV_TOKENS),)}),
+    )
+}
+"""By name."""
