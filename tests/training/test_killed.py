@@ -82,7 +82,10 @@ class ToKill:
         """It has come to what the run that was not killed came to, and has cleaned up."""
         assert self.result() == self.server.expected[self.every], self.kills
         names = CheckpointFolder(self.folder).names()
-        assert len(names) == 2
+        assert len(names) in (
+            2,
+            3,
+        )  # three, where the last one was whole and the run was killed as it removed the first
         files = {".lock", *(f"{name}.{kind}" for name in names for kind in ("json", "safetensors"))}
         assert {file.name for file in self.folder.iterdir()} == files
 
