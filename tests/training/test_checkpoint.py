@@ -297,7 +297,7 @@ OTHERS = {
     "validation": ({"validation": (np.zeros((2, 4)), np.zeros(2, int))}, "of another kind than those of the run"),
     "model": (
         {"model": layers.Linear(4, 3)},
-        "Adam.load_state: the names or shapes do not fit",
+        "load_state: the names or shapes do not fit the model",
     ),
 }
 

@@ -207,14 +207,13 @@ def load_checkpoint(folder: str | PathLike[str], model: Layer, optimizer: Optimi
     path, saved, problems = CheckpointFolder(path_of("load_checkpoint", folder)).newest()
     if problems:
         warn(CheckpointWarning(f"load_checkpoint: {passed_over(problems, path)}"))
-    before = None if optimizer is None else optimizer.state()
+    before = model.state()
     try:
+        model.load_state(below("model", saved.arrays))
         if optimizer is not None:
             optimizer.load_state(below("optimizer", saved.arrays))
-        model.load_state(below("model", saved.arrays))
     except (ValueError, TypeError) as error:
-        if optimizer is not None and before is not None:
-            optimizer.load_state(before)
+        model.load_state(before)
         raise CheckpointError(f"load_checkpoint: {path}: {error}") from error
     return path
 

@@ -166,17 +166,18 @@ class Progress:
         run = self.run
         try:
             self._check(saved.values)
+            self._check_rates(saved.values["rates"])
             restored = _Restored(saved, len(self.ledger.names))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise CheckpointError(_told(error)) from error
         model, optimizer = run.model, run.optimizer
         before = model.state(), optimizer.state(), _state_of(self.batches), _state_of(self.validation)
         try:
-            optimizer.load_state(below("optimizer", saved.arrays))
             model.load_state(below("model", saved.arrays))
             _load_into(self.batches, saved.values["batches"])
             if self.validation is not self.batches:  # which the pass that is taken up moves on
                 _load_into(self.validation, saved.values["validation"])
+            optimizer.load_state(below("optimizer", saved.arrays))  # the last: it may begin a loss scale
             self._take_rates(saved.values["rates"])
         except BaseException as error:
             model.load_state(before[0])
@@ -212,18 +213,17 @@ class Progress:
         if missing:
             raise ValueError(f"the run had the callbacks {', '.join(missing)}, which this call has not")
 
-    def _take_rates(self, theirs: Mapping[str, Any]) -> None:
-        """A schedule goes on by itself; a number is what it had become, if the call gives what the run began with."""
-        optimizer, first = self.run.optimizer, self.first_rate
+    def _check_rates(self, theirs: Mapping[str, Any]) -> None:
+        rate, first, step = self.run.optimizer.learning_rate, self.first_rate, theirs["step"]
         if first != theirs["first"]:
             raise ValueError(f"learning_rate is {_rate_shown(first)} here, {_rate_shown(theirs['first'])} there")
-        if first is None:
-            if optimizer.current_rate != theirs["next"]:
-                raise ValueError(
-                    f"the schedule gives {optimizer.current_rate!r} for step {optimizer.steps} here, "
-                    f"{theirs['next']!r} there"
-                )
-        else:
+        if callable(rate) and (here := float(rate(step))) != theirs["next"]:
+            raise ValueError(f"the schedule gives {here!r} for step {step} here, {theirs['next']!r} there")
+
+    def _take_rates(self, theirs: Mapping[str, Any]) -> None:
+        """A schedule goes on by itself; a number is what it had become."""
+        optimizer = self.run.optimizer
+        if self.first_rate is not None:
             optimizer.learning_rate = theirs["next"]
         optimizer.last_rate = theirs["last"]
 
@@ -261,8 +261,8 @@ def _versions() -> dict[str, str]:
     return {name: version(name) for name in ("xpnet", "numpy")} | {"python": platform.python_version()}
 
 
-def _rates(optimizer: Optimizer) -> dict[str, float]:
-    return {"next": optimizer.current_rate, "last": optimizer.last_rate}
+def _rates(optimizer: Optimizer) -> dict[str, Any]:
+    return {"step": optimizer.steps, "next": optimizer.current_rate, "last": optimizer.last_rate}
 
 
 def _rate_shown(rate: Any) -> str:
