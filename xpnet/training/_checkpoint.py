@@ -13,7 +13,8 @@ from xpnet.layers import Layer, check_count, check_model
 from xpnet.optimizers import Optimizer
 from xpnet.training._callbacks import Callback, Run
 from xpnet.training._checkpoint_folder import CheckpointError, CheckpointFolder, CheckpointWarning, Saved, passed_over
-from xpnet.training._progress import Progress, below
+from xpnet.training._progress import Progress
+from xpnet.training._restored import below
 from xpnet.training._warning import warn
 
 

@@ -1,10 +1,10 @@
 """Checkpoints in a folder: each two files, whole or not there, and found again whatever has happened to the newest."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import re
-import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,14 +12,26 @@ from pathlib import Path
 from typing import Any, final
 
 from xpnet.backend import HostArray
-from xpnet.files import PART, Written, cut, locked, open_safetensors, replacing, sync_folder, write_arrays
+from xpnet.files import (
+    PART,
+    Written,
+    cut,
+    json_object,
+    locked,
+    open_file,
+    open_safetensors,
+    replacing,
+    size_of,
+    sync_folder,
+    write_arrays,
+)
 
 FORMAT, VERSION = "xpnet checkpoint", 1
 _NAME = re.compile(r"(\d{6,18})-step-(\d{1,18})")
 _OURS = re.compile(rf"{_NAME.pattern}\.(json|safetensors)(\.\d+\.\d+{re.escape(PART)})?")
 _HEAD = re.compile(rb'\{\n"sha256": "([0-9a-f]{64})",\n"content": ')
-_MOST = 2**26
-"""Bytes of a manifest; those of runs with a hundred thousand epochs have fewer."""
+_MOST = 2**20
+"""Bytes of a manifest, which has a few thousand: what grows with a run is in arrays."""
 
 
 class CheckpointError(ValueError):
@@ -121,6 +133,12 @@ class CheckpointFolder:
             described = {"bytes": sink.size, "sha256": sink.hash.hexdigest()}
             content = {"format": FORMAT, "version": VERSION, **saved.values, "tensors": described}
             rest = json.dumps(content, indent=1, default=_plain).encode() + b"\n}\n"
+            if len(rest) > _MOST - 100:
+                raise OSError(
+                    errno.EFBIG,
+                    f"what callbacks and the history's rows hold besides arrays takes {len(rest)} bytes as JSON, "
+                    f"expected less than {_MOST}",
+                )
             with replacing(self.manifest(name)) as file:
                 file.write(b'{\n"sha256": "' + hashlib.sha256(rest).hexdigest().encode() + b'",\n"content": ' + rest)
         except BaseException:
@@ -201,22 +219,17 @@ def _number(name: str) -> int:
 
 def _content(path: Path) -> dict[str, Any]:
     """What a manifest says, when its checksum is right."""
-    about = path.stat()
-    if not stat.S_ISREG(about.st_mode):
-        raise ValueError(f"{path} is a folder or a device, expected a manifest")
-    if about.st_size > _MOST:
-        raise ValueError(f"{path} has {about.st_size} bytes, expected a manifest of at most {_MOST}")
-    text = path.read_bytes()
+    with open_file(path, str(path), "a manifest") as file:
+        if size_of(file) > _MOST:
+            raise ValueError(f"{path} has {size_of(file)} bytes, expected a manifest of at most {_MOST}")
+        text = file.read()
     head = _HEAD.match(text)
     if head is None:
         raise ValueError(f'{path}: expected a manifest, which begins with {{"sha256": at byte 0')
     found = hashlib.sha256(text[head.end() :]).hexdigest()
     if found != head[1].decode():
         raise ValueError(f"{path}: the SHA-256 from byte {head.end()} on is {found}, expected {head[1].decode()}")
-    try:
-        content = json.loads(text)["content"]
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: no JSON that can be read ({error})") from error
+    content = json_object(text, str(path), "the manifest").get("content")
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{path}: expected the format {FORMAT!r}")
     if content.get("version") != VERSION:

@@ -1,7 +1,6 @@
 """What a run is between two steps: all that the steps to come depend on, as a checkpoint holds it."""
 
 import platform
-from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -20,7 +19,7 @@ from xpnet.training._callbacks import Callback, Run
 from xpnet.training._checkpoint_folder import CheckpointError, Saved, copied
 from xpnet.training._evaluate import Pairs, shared
 from xpnet.training._ledger import Ledger
-from xpnet.training._numbers import Numbers
+from xpnet.training._restored import Restored, below, packed
 
 Batch = tuple[Array, Array]
 
@@ -122,6 +121,8 @@ class Progress:
             keep(f"model.{path}", tensor.data)
         for name, values in run.optimizer.arrays().items():
             keep(f"optimizer.{name}", values)
+        rows, numbers = packed(history.epochs)
+        keep("history.epochs", numbers)
         keep("history.loss", np.asarray(history.steps["loss"], np.float64))
         for path, norms in history.gradient_norms.items():
             keep(f"history.gradient_norms.{path}", np.asarray(list(norms.items()), np.float64).reshape(-1, 2))
@@ -140,7 +141,7 @@ class Progress:
             "epoch": run.epoch,
             "position": self.position,
             "seconds": seconds,
-            "epochs": [dict(row) for row in history.epochs],
+            "epochs": rows,
             "stopped": history.stopped,
             "batches": self.batches_before or _state_of(self.batches),
             "validation": self.validation_before or _state_of(self.validation),
@@ -167,7 +168,7 @@ class Progress:
         try:
             self._check(saved.values)
             self._check_rates(saved.values["rates"])
-            restored = _Restored(saved, len(self.ledger.names))
+            restored = Restored(saved, len(self.ledger.names))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise CheckpointError(_told(error)) from error
         model, optimizer = run.model, run.optimizer
@@ -228,34 +229,6 @@ class Progress:
         optimizer.last_rate = theirs["last"]
 
 
-@final
-class _Restored:
-    """The history and the epoch under way, of the kinds that they should be."""
-
-    def __init__(self, saved: Saved, quantities: int) -> None:
-        values, arrays = saved.values, saved.arrays
-        self.name, self.nominal = str(values["run"]), values["nominal"]
-        self.step, self.epoch, position = values["step"], values["epoch"], values["position"]
-        counts = [self.step, self.epoch, *([] if position is None else [position])]
-        if any(type(count) is not int or count < 0 for count in counts):
-            raise ValueError(f"expected counts of steps, epochs and batches, got {counts}")
-        self.position, self.seconds = position, float(values["seconds"])
-        self.epochs, self.stopped = [dict(row) for row in values["epochs"]], values["stopped"]
-        self.losses = Numbers(arrays["history.loss"].tolist())
-        norms = below("history.gradient_norms", arrays)
-        self.norms = {path: {int(step): norm for step, norm in pairs.tolist()} for path, pairs in norms.items()}
-        self.sizes, rows = array("q", arrays["epoch.sizes"].tolist()), arrays["epoch.rows"]
-        if rows.shape != (len(self.sizes), quantities):
-            raise ValueError(f"expected {quantities} quantities of {len(self.sizes)} steps, got shape {rows.shape}")
-        self.columns = rows.T.tolist()
-
-    def fill(self, history: Any) -> None:
-        history.epochs[:] = self.epochs
-        history.steps["loss"][:] = self.losses
-        history.gradient_norms.update(self.norms)
-        history.stopped = self.stopped
-
-
 @cache
 def _versions() -> dict[str, str]:
     return {name: version(name) for name in ("xpnet", "numpy")} | {"python": platform.python_version()}
@@ -289,10 +262,6 @@ def _by_key(listeners: Sequence[Callback]) -> dict[str, Callback]:
         count = sum(key.partition("#")[0] == name for key in found)
         found[f"{name}#{count + 1}" if count else name] = listener
     return found
-
-
-def below(prefix: str, arrays: Mapping[str, HostArray]) -> dict[str, HostArray]:
-    return {name[len(prefix) + 1 :]: array for name, array in arrays.items() if name.startswith(prefix + ".")}
 
 
 def _told(error: BaseException) -> str:
