@@ -10,6 +10,7 @@ from xpnet.layers import Layer, check_count
 from xpnet.optimizers import NonFiniteError, Optimizer, seed_masks
 from xpnet.penalties import Penalty
 from xpnet.training._callbacks import CallbackLike, Run, as_callback
+from xpnet.training._checkpoint_folder import CheckpointError
 from xpnet.training._evaluate import Loss, Metric, Pairs, as_batches, check_metrics, evaluate
 from xpnet.training._history import History
 from xpnet.training._ledger import Ledger
@@ -180,7 +181,7 @@ def fit(
 
     hidden = (None if progress is None else not progress) if ranks.first else True
     loop = Loop(place, step, evaluated, Unseen(model, loss, precision, ranks), log_every, ranks, hidden)
-    alike = NonFiniteError, Interrupted
+    alike = NonFiniteError, CheckpointError, Interrupted
     with ending_together(ranks.communicator, alike), use_backend(backend), backend.quiet(), loop.saving(source):
         ranks.begin(model, optimizer, {**place.facts(), "epochs": epochs, "resume": resume is not None})
         if isinstance(batches, Batches):

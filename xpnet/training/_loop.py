@@ -8,9 +8,10 @@ from typing import Any, NoReturn, final
 from tqdm.auto import tqdm
 
 from xpnet._typing import Array
+from xpnet.distributed import raised_alike
 from xpnet.optimizers import NonFiniteError
 from xpnet.training._checkpoint import Checkpoint
-from xpnet.training._checkpoint_folder import CheckpointError
+from xpnet.training._checkpoint_folder import CheckpointError, Saved
 from xpnet.training._evaluate import NO_BATCH, Pairs
 from xpnet.training._memory import DeviceLostError, MemoryWatch, OutOfMemoryError, lost
 from xpnet.training._progress import Progress
@@ -52,6 +53,7 @@ class Loop:
         self.memory = MemoryWatch(self.model)
         self.checkpoints = [listener for listener in self.listeners if isinstance(listener, Checkpoint)]
         self.signals = Signals()
+        self.saved: Saved | None = None
         self.started = 0.0
 
     # Checkpoints ------------------------------------------------------------------------------------------------
@@ -77,16 +79,14 @@ class Loop:
         found = self.ranks.read((writing or [Checkpoint(source)])[0].newest)
         if found is None:
             if not writing:
-                raise FileNotFoundError(f"fit: resume: there is no checkpoint in {source}")
+                raise raised_alike(FileNotFoundError(f"fit: resume: there is no checkpoint in {source}"))
             return
         path, self.saved = found
         try:
             self.progress.load(self.saved)
         except CheckpointError as error:
             raise CheckpointError(f"fit: resume: {path}: {error}; nothing was changed") from error
-
-    saved: Any = None
-    """The checkpoint that the run was taken up from."""
+        self.step.nominal = self.progress.nominal
 
     def _save(self, due: list[Checkpoint]) -> None:
         if due:
