@@ -1,7 +1,8 @@
 """`python -m bench.endurance`: does a long run stay as fast and as small as it was?
 
-A small network is trained by `fit`, with batch normalization, dropout, augmentation, metrics and validation. After each
-tenth of the steps a line is printed: the median time of its steps, the resident memory, and what Python keeps.
+A small network is trained by `fit`, with batch normalization, dropout, augmentation, metrics, validation and
+checkpoints. For each tenth of the steps a line is printed: the median time of its steps, the resident memory, and what
+is kept.
 """
 
 import argparse
@@ -20,10 +21,11 @@ import numpy as np
 import xpnet
 from xpnet import data, layers, losses, models, optimizers
 from xpnet.layers import Layer
-from xpnet.training import Callback, Run, accuracy
+from xpnet.training import Callback, Checkpoint, Run, accuracy
 
 PARTS = 10
-STEPS_OF_AN_EPOCH = 500
+KEPT = 3
+"""Checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +98,20 @@ def _cnn() -> tuple[Layer, tuple[int, ...]]:
 NETWORKS: dict[str, Callable[[], tuple[Layer, tuple[int, ...]]]] = {"mlp": _mlp, "cnn": _cnn}
 
 
-def endure(network: str, steps: int, folder: Path) -> list[Part]:
-    """Trains for that many steps, which are a multiple of 5000; what there was at the end of each tenth."""
+def endure(network: str, steps: int, folder: Path, *, epoch: int = 500, every: int = 1000) -> list[Part]:
+    """Trains for that many steps; what there was at the end of each tenth.
+
+    Parameters
+    ----------
+    network : a name of `NETWORKS`.
+    steps : a multiple of ten epochs.
+    folder : for the checkpoints.
+    epoch, every : steps of an epoch, and from one checkpoint to the next.
+    """
     xpnet.seed(0)
     model, shape = NETWORKS[network]()
     random, size = np.random.default_rng(0), 32
-    examples = STEPS_OF_AN_EPOCH * size - size // 2  # the last batch is smaller
+    examples = epoch * size - size // 2  # the last batch is smaller
     x, t = random.standard_normal((examples, *shape)).astype(np.float32), random.integers(0, 3, examples)
     record = Record(steps, folder)
     xpnet.fit(
@@ -109,10 +119,10 @@ def endure(network: str, steps: int, folder: Path) -> list[Part]:
         data.batches(x, t, size, augment=[data.RandomFlip()] if len(shape) == 3 else []),
         loss=losses.softmax_cross_entropy,
         optimizer=optimizers.Adam(model, 1e-4),
-        epochs=steps // STEPS_OF_AN_EPOCH,
+        epochs=steps // epoch,
         validation=(x[:256], t[:256]),
         metrics={"accuracy": accuracy},
-        callbacks=[record],
+        callbacks=[record, Checkpoint(folder, every=every, keep=KEPT)],
         progress=False,
     )
     return record.parts
