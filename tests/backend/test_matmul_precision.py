@@ -1,11 +1,13 @@
 """`matmul=`: which backends have TF32, whom the choice holds for, and that nothing else changes."""
 
+import threading
+
 import numpy as np
 import pytest
 
 import xpnet
 from xpnet import models
-from xpnet.backend import Torch, available_backends, backend_of, get_backend, matmul, open_backend
+from xpnet.backend import Torch, _torch, available_backends, backend_of, get_backend, matmul, open_backend
 
 
 def test_float32_is_the_default_and_stands_in_no_name(backend):
@@ -96,6 +98,35 @@ def test_sums_and_transforms_stay_strict_and_pytorchs_setting_comes_back(tf32):
     with pytest.raises(RuntimeError):
         matmul(x[0, 0, ...], x[0, 0, :3, :])
     assert torch.backends.cuda.matmul.allow_tf32 is False
+
+
+@pytest.mark.parametrize("planes", [False, True], ids=["matmul", "planes"])
+def test_a_product_in_tf32_does_not_change_one_of_another_thread(tf32, monkeypatch, planes):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(Torch, "_as_set", lambda self, a: _torch._precision)  # as for arrays on a GPU
+    inside, other_is_through, watched = threading.Event(), threading.Event(), torch.matmul
+
+    def slow(*arguments, **options):
+        if threading.current_thread() is not threading.main_thread():
+            inside.set()
+            other_is_through.wait(0.3)
+        return watched(*arguments, **options)
+
+    monkeypatch.setattr(torch, "matmul", slow)
+    a = open_backend("torch").zeros((2, 2, 2) if planes else (2, 2))
+    product = Torch.matmul_planes if planes else Torch.matmul
+
+    def in_tf32():
+        with xpnet.use_backend("torch", matmul="tf32") as backend:
+            product(backend, a, a)
+
+    thread = threading.Thread(target=in_tf32)
+    thread.start()
+    assert inside.wait(30)
+    product(open_backend("torch"), a, a)
+    other_is_through.set()
+    thread.join()
+    assert tf32 == [True, False]  # one after the other
 
 
 HALVED = [name for name in available_backends() if open_backend(name).half is not None]

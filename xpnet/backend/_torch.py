@@ -1,6 +1,7 @@
 """PyTorch, as an array library: none of its layers, and no autograd."""
 
 import threading
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from xpnet.backend._backend import Backend
 from xpnet.backend._staging import Staging
 
 _precision = threading.RLock()
-"""Held while a product runs in TF32: PyTorch knows one setting for the whole process."""
+"""Held while a product is launched on a GPU, in TF32 or not: PyTorch knows one setting for the whole process."""
 
 
 class Torch(Backend):
@@ -55,10 +56,18 @@ class Torch(Backend):
     def strict_matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
         if out is not None and out.dtype != a.dtype:
             a, b = (self.xp.astype(values, out.dtype) for values in (a, b))
-        return self.xp.matmul(a, b) if out is None else self.xp.matmul(a, b, out=out)
+        with self._as_set(a):
+            return self.xp.matmul(a, b) if out is None else self.xp.matmul(a, b, out=out)
 
     def matmul_planes(self, a: Array, b: Array) -> Array:
-        return self._in_tf32(a, b, None) if self.products_in_tf32 else self.xp.matmul(a, b)
+        if self.products_in_tf32:
+            return self._in_tf32(a, b, None)
+        with self._as_set(a):
+            return self.xp.matmul(a, b)
+
+    def _as_set(self, a: Array) -> AbstractContextManager[Any]:
+        """Inside, no other thread has PyTorch's setting at TF32, where that means something."""
+        return _precision if a.device.type == "cuda" else nullcontext()
 
     def _in_tf32(self, a: Array, b: Array, out: Array | None) -> Array:
         import torch
