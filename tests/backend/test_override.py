@@ -11,7 +11,7 @@ import pytest
 
 import xpnet
 from xpnet import layers as L
-from xpnet.backend import current_seed, draw, next_key
+from xpnet.backend import compiled_loops, current_seed, draw, next_key
 from xpnet.initializers import normal
 
 SETTINGS = {
@@ -196,3 +196,9 @@ def test_a_block_with_another_seed_is_refused(n, error, message):
     with pytest.raises(error, match=f"^{message}$"), xpnet.use_seed(n):
         pass
     assert current_seed() == 0
+
+
+def test_compiled_loops_are_switched_for_the_process():
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(compiled_loops, False).result()
+    assert not compiled_loops()

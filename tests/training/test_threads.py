@@ -166,3 +166,13 @@ def test_models_are_built_from_their_own_seeds_while_others_seed_the_process(bit
     first, second, _ = at_once(lambda: build_many(100), lambda: build_many(200), seed_and_build)
     assert [first, second] == expected
     assert len({masked for _, masked in itertools.chain(*expected)}) == 100
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_one_model_is_asked_by_several_threads_at_once(network):
+    make, shape, _, size = NETWORKS[network]
+    model, random = make(), np.random.default_rng(0)
+    inputs = [random.standard_normal((size // 4 + i, *shape)).astype(np.float32) for i in range(4)]
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        expected = [model(x).tobytes() for x in inputs]
+        assert at_once(*(lambda x=x: model(x).tobytes() for x in inputs)) == expected
