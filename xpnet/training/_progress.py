@@ -19,6 +19,7 @@ from xpnet.training._callbacks import Callback, Run
 from xpnet.training._checkpoint_folder import CheckpointError, Saved, copied
 from xpnet.training._evaluate import Pairs, shared
 from xpnet.training._ledger import Ledger
+from xpnet.training._numbers import Numbers
 from xpnet.training._restored import Restored, below, packed
 
 Batch = tuple[Array, Array]
@@ -123,7 +124,8 @@ class Progress:
             keep(f"optimizer.{name}", values)
         rows, numbers = packed(history.epochs)
         keep("history.epochs", numbers)
-        keep("history.loss", np.asarray(history.steps["loss"], np.float64))
+        losses = history.steps["loss"]  # only its end changes, so it needs no copy
+        arrays["history.loss"] = (losses if isinstance(losses, Numbers) else Numbers(losses)).view
         for path, norms in history.gradient_norms.items():
             keep(f"history.gradient_norms.{path}", np.asarray(list(norms.items()), np.float64).reshape(-1, 2))
         keep("epoch.sizes", np.asarray(self.ledger.sizes, np.int64))
