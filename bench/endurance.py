@@ -1,8 +1,8 @@
 """`python -m bench.endurance`: does a long run stay as fast and as small as it was?
 
 A small network is trained by `fit`, with batch normalization, dropout, augmentation, metrics, validation and
-checkpoints. For each tenth of the steps a line is printed: the median time of its steps, the resident memory, and what
-is kept.
+checkpoints. For each tenth of the steps a line is printed: the median processor time of its steps, the resident memory,
+and what is kept.
 """
 
 import argparse
@@ -35,7 +35,7 @@ class Part:
     Attributes
     ----------
     steps : done so far.
-    step_seconds : the median of this part.
+    step_seconds : the median of this part, in time of the processor, as what else runs on the machine does not count.
     resident, kept : bytes of the process, and of them memory for the next arrays.
     objects : that Python's collector knows.
     threads : of Python.
@@ -62,11 +62,11 @@ class Record(Callback):
 
     def on_start(self, run: Run) -> None:
         """Begins to count the time."""
-        self._last = time.perf_counter()
+        self._last = time.thread_time()
 
     def on_step(self, run: Run) -> None:
         """Notes the step's time, and after each tenth of the steps a part."""
-        now = time.perf_counter()
+        now = time.thread_time()
         self._seconds[(run.step - 1) % self.length] = now - self._last
         if run.step % self.length == 0:
             gc.collect()
@@ -82,7 +82,7 @@ class Record(Callback):
                     len(list(self.folder.iterdir())),
                 )
             )
-        self._last = time.perf_counter()
+        self._last = time.thread_time()
 
 
 def _mlp() -> tuple[Layer, tuple[int, ...]]:
