@@ -9,16 +9,17 @@ from tqdm.auto import tqdm
 
 from xpnet.backend import HostArray
 from xpnet.diagnostics._examine_data import examine_data
-from xpnet.diagnostics._examine_dynamics import Course, examine_dynamics, still_straight
+from xpnet.diagnostics._examine_dynamics import examine_dynamics, still_straight
 from xpnet.diagnostics._examine_gradients import examine_gradients
 from xpnet.diagnostics._examine_initialization import examine_initialization
 from xpnet.diagnostics._examine_outputs import baseline, examine_outputs, overflow_later
 from xpnet.diagnostics._examine_program import check_outputs, examine_program, raised
+from xpnet.diagnostics._examine_relation import examine_relation
 from xpnet.diagnostics._illustration import curves, illustrated
 from xpnet.diagnostics._patient import Patient, PatientError, seeded
 from xpnet.diagnostics._report import Finding, Report
 from xpnet.diagnostics._suspicion import Suspicion
-from xpnet.diagnostics._trials import Trials
+from xpnet.diagnostics._trials import Course, Trials
 
 _PARTS = 7
 _SECONDS = 0.4
@@ -86,7 +87,7 @@ class _Diagnosis:
         if suspicions:
             return
         with self.part("data"):
-            suspicions += examine_data(patient, y)
+            suspicions += [*examine_data(patient, y), *examine_relation(patient)]
         with self.part("program"):
             patient.loss_of(y, patient.data[1])
             suspicions += examine_program(patient)
@@ -115,7 +116,11 @@ class _Diagnosis:
         """How it learns as it is, and what that says."""
         patient, suspicions = self.patient, self.suspicions
         course = Course(trials.run(patient.parameters), baseline(patient, y))
-        suspicions[:] = [still_straight(patient, suspicion, course, y) for suspicion in suspicions]
+        suspicions[:] = [
+            still_straight(patient, suspicion, course, y)
+            for suspicion in suspicions
+            if suspicion.unless is None or not suspicion.unless(trials, course)
+        ]
         explained = any(suspicion.certain and suspicion.weight >= _ROOT for suspicion in suspicions)
         if not explained and not course.learned > _LEARNED:
             suspicions += examine_dynamics(patient, trials, course)

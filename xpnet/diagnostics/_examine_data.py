@@ -9,16 +9,13 @@ from xpnet.diagnostics._patient import Patient
 from xpnet.diagnostics._suspicion import Suspicion
 
 _MANY_CONSTANT = 0.4
-_MANY = 400
-"""Examples that neighbours are looked for among."""
-_MANY_FEATURES = 5
-"""From so many on, near neighbours are not very near."""
+_NEARLY_ALL = 0.97
+"""From this share on, the other classes are too rare to be learned as they are."""
 
 
 def examine_data(patient: Patient, y: HostArray) -> list[Suspicion]:
     """What the data alone, and their shapes beside the outputs', give away."""
-    found = [*_shapes(patient, y), *_features(patient), *_apart(patient), *_overlap(patient), *_unrelated(patient)]
-    return [suspicion for suspicion in found if suspicion is not None]
+    return [*_shapes(patient, y), *_features(patient), *_apart(patient), *_overlap(patient), *_balance(patient, y)]
 
 
 def is_labels(t: HostArray, y: HostArray) -> bool:
@@ -176,9 +173,9 @@ def _overlap(patient: Patient) -> list[Suspicion]:
     a, b = _rows(patient.data[0]), _rows(patient.validation[0])
     if a.shape[1] != b.shape[1] or a.shape[1] < 2 or (a.shape == b.shape and np.array_equal(a, b)):
         return []
-    known = {row.tobytes() for row in np.ascontiguousarray(a)}
-    share = float(np.mean([row.tobytes() in known for row in np.ascontiguousarray(b.astype(a.dtype))]))
-    if share < 0.05:
+    half = len(a) // 2
+    share, usual = _known(a, b), _known(a[:half], a[half:])
+    if share < 0.05 + 2.0 * usual:  # rows of few values repeat, as bits do
         return []
     return [
         Suspicion(
@@ -191,69 +188,42 @@ def _overlap(patient: Patient) -> list[Suspicion]:
     ]
 
 
-def _unrelated(patient: Patient) -> list[Suspicion]:
-    """Whether neighbours have the same targets more often than chance."""
-    x, t = _rows(patient.data[0]), patient.data[1]
-    if len(x) < 30 or len(t) != len(x):
+def _known(a: HostArray, b: HostArray) -> float:
+    """The share of b's rows that are rows of a."""
+    known = {row.tobytes() for row in np.ascontiguousarray(a)}
+    return float(np.mean([row.tobytes() in known for row in np.ascontiguousarray(b.astype(a.dtype))]))
+
+
+def _balance(patient: Patient, y: HostArray) -> list[Suspicion]:
+    """Whether all targets are the same, or nearly all labels."""
+    t = patient.data[1]
+    if len(t) < 2:
         return []
-    rows = np.random.default_rng(0).permutation(len(x))[:_MANY]
-    spread = x.std(axis=0)
-    nears = [_nearest(x[rows].astype(float)), _nearest(x[rows] / np.where(spread > 0, spread, 1.0))]
-    values = t[rows].reshape(len(rows), -1).astype(float)
-    whole = t.dtype.kind in "iub" and values.shape[1] == 1
-
-    def agreement(values: HostArray, near: HostArray) -> float:
-        if whole:
-            return float(np.mean(values[near] == values[:, None, :]))
-        rest = values - values[near].mean(axis=1)
-        total = values - values.mean(axis=0)
-        return 1.0 - float((rest**2).sum() / max((total**2).sum(), 1e-300))
-
-    random = np.random.default_rng(1)
-    shuffled = [random.permutation(values) for _ in range(20)]
-    found = []
-    for near in nears:
-        real, chance = agreement(values, near), [agreement(each, near) for each in shuffled]
-        found.append(((real - float(np.mean(chance))) / (float(np.std(chance)) + 1e-12), real, float(np.mean(chance))))
-    above, real, by_chance = max(found)
-    if above > 4.0 or float(values.std()) == 0.0 or _correlated(x[rows].astype(float), values, shuffled):
+    if np.all(t == t[:1]):
+        return [
+            Suspicion(
+                "labels_imbalanced",
+                f"all {len(t)} targets are the same ({t[0].tolist()}), labels of one class: there is nothing to tell apart",
+                0.97,
+                {"share": 1.0},
+                certain=True,
+            )
+        ]
+    whole = is_labels(t, y) or (t.size == len(t) and len(np.unique(t)) == 2)
+    counts = np.unique(t if t.size == len(t) else classes(t), return_counts=True)[1] if whole else np.ones(len(t))
+    share = float(counts.max() / len(t))
+    if share < _NEARLY_ALL or len(t) < 50:
         return []
     return [
         Suspicion(
-            "labels_shuffled",
-            "targets have nothing to do with the inputs: among the five nearest neighbours of an example, "
-            + (f"{100 * real:.0f} % share its label" if whole else f"the targets explain {100 * max(real, 0):.0f} %")
-            + ", no more than with targets shuffled at random",
-            0.92,
-            {"agreement": real, "by_chance": by_chance, "deviations_above": above},
+            "labels_imbalanced",
+            f"{100 * share:.1f} % of the labels are of one class: always naming it is nearly always right",
+            0.86,
+            {"share": share},
             certain=True,
+            unless=lambda trials, course: course.learned > 0.5,
         )
     ]
-
-
-def _correlated(x: HostArray, values: HostArray, shuffled: list[HostArray]) -> bool:
-    """Whether single features, of many, go with the targets: neighbours say little there if examples are few."""
-    if x.shape[1] < _MANY_FEATURES:
-        return False
-    x = (x - x.mean(axis=0)) / np.maximum(np.linalg.norm(x - x.mean(axis=0), axis=0), 1e-12)
-
-    def squares(values: HostArray) -> HostArray:
-        t = values - values.mean(axis=0)
-        return np.asarray((x.T @ (t / np.maximum(np.linalg.norm(t, axis=0), 1e-12))) ** 2)
-
-    real, chance = squares(values), [squares(each) for each in shuffled]
-    return any(
-        size(real) > np.mean([size(each) for each in chance]) + 4.0 * np.std([size(each) for each in chance])
-        for size in (np.max, np.sum)
-    )
-
-
-def _nearest(points: HostArray) -> HostArray:
-    """The five nearest other points of each."""
-    squares = (points**2).sum(axis=1)
-    distances = squares[:, None] + squares[None, :] - 2.0 * points @ points.T
-    np.fill_diagonal(distances, np.inf)
-    return np.argsort(distances, axis=1)[:, :5]
 
 
 def _rows(x: HostArray) -> HostArray:

@@ -2,14 +2,13 @@
 
 import dataclasses
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from xpnet.backend import HostArray
 from xpnet.diagnostics._patient import Parameters, Patient
 from xpnet.diagnostics._suspicion import Suspicion
-from xpnet.diagnostics._trials import Trial, Trials
+from xpnet.diagnostics._trials import Course, Trial, Trials
 
 _SCALES = (1e-4, 1e-3, 1e-2, 0.1, 0.3, 3.0, 10.0, 100.0, 1000.0, 10000.0)
 
@@ -21,31 +20,6 @@ _MUCH = 0.1
 """A run that ends below this share of another's loss is another kind of run."""
 _LITTLE = 0.3
 """A network whose loss falls by less than this share hardly learns."""
-
-
-@dataclass(frozen=True)
-class Course:
-    """How the patient learns as it is, beside the loss of outputs that are the same for all examples."""
-
-    trial: Trial
-    baseline: float
-
-    @property
-    def learned(self) -> float:
-        """The share of the baseline's loss that is gone at the end: 1 is all, 0 or less is nothing."""
-        if not self.trial.finite or not math.isfinite(self.baseline):
-            return 0.0 if not self.trial.finite else (1.0 - self.trial.end / max(self.trial.start, 1e-300))
-        return 1.0 - self.trial.end / max(self.baseline, 1e-300)
-
-    @property
-    def moved(self) -> float:
-        """The share of the loss at the start, or of the baseline's where that is less, that the run took away."""
-        return 1.0 - self.trial.end / max(min(self.trial.start, self.baseline), 1e-300) if self.trial.finite else 0.0
-
-    @property
-    def knew(self) -> bool:
-        """Whether the network was trained before: much better than the baseline from the start."""
-        return math.isfinite(self.baseline) and self.trial.start < 0.2 * self.baseline
 
 
 def examine_dynamics(patient: Patient, trials: Trials, course: Course) -> list[Suspicion]:

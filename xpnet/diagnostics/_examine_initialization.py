@@ -1,5 +1,6 @@
 """Initialization: equal units, scales, saturation, dead units, and where each ReLU bends relative to the data."""
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -25,14 +26,11 @@ def examine_initialization(patient: Patient) -> list[Suspicion]:
 
 def _equal_units(patient: Patient) -> Iterator[Suspicion]:
     """Weights of which all columns, or all rows, are equal, before another layer: the units stay one unit."""
-    weights = {
-        name: values
-        for name, values in patient.parameters.items()
-        if values.ndim == 2 and max(values.shape) > 1 and not _is_bias(name)
-    }
-    hidden = [  # a last layer that starts at zero is a good habit
-        name for name, values in list(weights.items())[:-1] if _all_equal(values)
+    parameters = patient.parameters
+    weights = patient.weights or [
+        name for name, v in parameters.items() if v.ndim == 2 and max(v.shape) > 1 and not _is_bias(patient, name)
     ]
+    hidden = [name for name in weights[:-1] if _all_equal(parameters[name])]  # a last layer of zeros is a good habit
     if not hidden:
         return
     name = hidden[0]
@@ -45,6 +43,7 @@ def _equal_units(patient: Patient) -> Iterator[Suspicion]:
         {"weights": hidden},
         certain=True,
         tried=lambda trials: trials.run(redrawn(patient, 1.0)),
+        unless=lambda trials, course: course.trial.finite and not _all_equal(course.trial.parameters[name]),
     )
 
 
@@ -163,12 +162,12 @@ def redrawn(patient: Patient, scale: float) -> Parameters:
         if (
             values.ndim >= 2
             and min(_fans(values)) > 0
-            and not (values.ndim == 2 and 1 in values.shape and _is_bias(name))
+            and not (values.ndim == 2 and 1 in values.shape and _is_bias(patient, name))
         ):
             inputs, outputs = _fans(values)
             deviation = np.sqrt(2.0 / inputs) if name in relus else np.sqrt(2.0 / (inputs + outputs))
             drawn[name] = (scale * deviation * random.standard_normal(values.shape)).astype(values.dtype)
-        elif _is_bias(name):
+        elif _is_bias(patient, name):
             drawn[name] = np.zeros_like(values)
     return drawn
 
@@ -201,5 +200,8 @@ def _fans(values: HostArray) -> tuple[int, int]:
     return taps * inputs, taps * outputs
 
 
-def _is_bias(name: str) -> bool:
-    return name.lower().rpartition(".")[2].startswith(("b", "beta"))
+def _is_bias(patient: Patient, name: str) -> bool:
+    if patient.weights:
+        return name not in patient.weights and name in patient.parameters
+    last = re.split(r"[./]", name.lower())[-1]
+    return last.startswith(("b", "beta")) or "bias" in last

@@ -140,6 +140,9 @@ def _constant(patient: Patient, y: HostArray) -> list[Suspicion]:
 def _depends(patient: Patient) -> bool:
     """Whether, with weights drawn at random, outputs of different inputs differ."""
     random = np.random.default_rng(1)
-    drawn: Parameters = {name: _drawn(random, values, 0.5) for name, values in patient.parameters.items()}
-    y = patient.forward(drawn, patient.data[0])
-    return not np.all(np.isfinite(y)) or bool(np.ptp(y, axis=0).max() > 1e-9 * (np.abs(y).max() + 1e-30))
+    for size in (0.5, 1e-2, 1e-4, 1e-6):  # of large inputs, large weights make units that are all saturated
+        drawn: Parameters = {name: _drawn(random, values, size) for name, values in patient.parameters.items()}
+        y = patient.forward(drawn, patient.data[0])
+        if not np.all(np.isfinite(y)) or np.ptp(y, axis=0).max() > 1e-9 * (np.abs(y).max() + 1e-30):
+            return True
+    return False

@@ -36,6 +36,9 @@ def explain(examination: Examination, outcome: Outcome, context: Context) -> lis
     stale = _constant(examination, outcome)
     if stale is not None:
         return [stale]
+    misshapen = [wrong for wrong in outcome.wrong if _misshapen(wrong, tolerance)]
+    if misshapen:
+        return _shapes(misshapen)
     sizes = _sizes(examination, context)
     simple = {wrong.name: simple_mistake(wrong, tolerance, sizes) for wrong in outcome.wrong}
     _settle_zero_sums(simple, outcome)
@@ -238,17 +241,25 @@ def _is_loss_summed(group: Sequence[Mistake], traced: Traced) -> bool:
 # What is said ------------------------------------------------------------------------------------------------------
 
 
-def _unknown(examination: Examination, outcome: Outcome, names: set[str]) -> list[Finding]:
-    shapes = [wrong for wrong in outcome.wrong if wrong.name in names and wrong.shaped is None]
-    found = [
+def _misshapen(wrong: Wrong, tolerance: float) -> bool:
+    """Whether a weight's gradient has a shape that is not the weight's; a bias's tells along which axis it is summed."""
+    return wrong.shaped is None and not wrong.is_bias and simple_mistake(wrong, tolerance, {}) is None
+
+
+def _shapes(wrongs: Sequence[Wrong]) -> list[Finding]:
+    return [
         Finding(
             "wrong_shape",
             f"the gradient of {wrong.name} has shape {wrong.given.shape}, and {wrong.name} {wrong.parameter.shape}",
             {"parameter": wrong.name, "gradient": list(wrong.given.shape), "shape": list(wrong.parameter.shape)},
             weight=0.97,
         )
-        for wrong in shapes
+        for wrong in wrongs
     ]
+
+
+def _unknown(examination: Examination, outcome: Outcome, names: set[str]) -> list[Finding]:
+    found = _shapes([wrong for wrong in outcome.wrong if wrong.name in names and wrong.shaped is None])
     rest = [wrong for wrong in outcome.wrong if wrong.name in names and wrong.shaped is not None]
     if rest:
         evidence = _evidence(outcome, {wrong.name for wrong in rest})

@@ -42,6 +42,37 @@ def _leaky(slope: float) -> Activation:
     return Activation(lambda z: np.where(z > 0.0, z, slope * z), lambda z: np.where(z > 0.0, 1.0, slope))
 
 
+def _elu(alpha: float = 1.0, scale: float = 1.0) -> Activation:
+    """scale · z for z > 0, scale · alpha (exp(z) - 1) below."""
+    return Activation(
+        lambda z: scale * np.where(z > 0.0, z, alpha * np.expm1(np.minimum(z, 0.0))),
+        lambda z: scale * np.where(z > 0.0, 1.0, alpha * np.exp(np.minimum(z, 0.0))),
+        lambda h: np.where(h > 0.0, scale, h + scale * alpha),
+    )
+
+
+def _softplus(z: HostArray) -> HostArray:
+    return np.asarray(np.maximum(z, 0.0) + np.log1p(np.exp(-np.abs(z))))
+
+
+def _normal(z: HostArray) -> HostArray:
+    """The distribution function of the normal distribution."""
+    return np.asarray([0.5 * math.erfc(-each / math.sqrt(2.0)) for each in z.ravel()]).reshape(z.shape)
+
+
+def _dmish(z: HostArray) -> HostArray:
+    t = np.tanh(_softplus(z))
+    return np.asarray(t + z * (1.0 - t * t) * sigmoid(z))
+
+
+def _clipped(low: float, high: float, slope: float = 1.0, shift: float = 0.0) -> Activation:
+    """slope · z + shift between two bounds."""
+    return Activation(
+        lambda z: np.clip(slope * z + shift, low, high),
+        lambda z: slope * ((slope * z + shift > low) & (slope * z + shift < high)),
+    )
+
+
 ACTIVATIONS: dict[str, Activation] = {
     "relu": Activation(
         lambda z: np.maximum(z, 0.0), lambda z: (z > 0.0).astype(np.float64), lambda h: (h > 0.0).astype(np.float64)
@@ -52,16 +83,41 @@ ACTIVATIONS: dict[str, Activation] = {
     "leaky_relu(0.01)": _leaky(0.01),
     "leaky_relu(0.1)": _leaky(0.1),
     "leaky_relu(0.2)": _leaky(0.2),
-    "softplus": Activation(lambda z: np.maximum(z, 0.0) + np.log1p(np.exp(-np.abs(z))), sigmoid),
-    "elu": Activation(
-        lambda z: np.where(z > 0.0, z, np.expm1(np.minimum(z, 0.0))), lambda z: np.exp(np.minimum(z, 0.0))
-    ),
+    "softplus": Activation(_softplus, sigmoid, lambda h: -np.expm1(-h)),
+    "elu": _elu(),
     "silu": Activation(lambda z: z * sigmoid(z), lambda z: sigmoid(z) * (1.0 + z * (1.0 - sigmoid(z)))),
     "gelu(tanh)": Activation(_gelu_tanh, _dgelu_tanh),
+    "gelu": Activation(
+        lambda z: z * _normal(z), lambda z: _normal(z) + z * np.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
+    ),
+    "selu": _elu(1.6732632423543772, 1.0507009873554805),
+    "mish": Activation(lambda z: z * np.tanh(_softplus(z)), _dmish),
+    "softsign": Activation(
+        lambda z: z / (1.0 + np.abs(z)), lambda z: (1.0 + np.abs(z)) ** -2, lambda h: (1.0 - np.abs(h)) ** 2
+    ),
+    **{f"leaky_relu({slope:g})": _leaky(slope) for slope in (0.05, 0.3, 0.25, 0.02, 0.001, 0.15, 0.5)},
+    "elu(0.5)": _elu(0.5),
+    "quick_gelu": Activation(
+        lambda z: z * sigmoid(1.702 * z),
+        lambda z: sigmoid(1.702 * z) * (1.0 + 1.702 * z * (1.0 - sigmoid(1.702 * z))),
+    ),
+    "arctan": Activation(np.arctan, lambda z: 1.0 / (1.0 + z * z), lambda h: np.cos(h) ** 2),
+    "scaled_tanh": Activation(
+        lambda z: 1.7159 * np.tanh(2.0 * z / 3.0),
+        lambda z: 1.7159 * 2.0 / 3.0 * (1.0 - np.tanh(2.0 * z / 3.0) ** 2),
+        lambda h: 2.0 / 3.0 * (1.7159 - h * h / 1.7159),
+    ),
+    "relu6": _clipped(0.0, 6.0),
+    "hard_sigmoid": _clipped(0.0, 1.0, 0.2, 0.5),
+    "hard_sigmoid(1/6)": _clipped(0.0, 1.0, 1.0 / 6.0, 0.5),
+    "cos": Activation(np.cos, lambda z: -np.sin(z)),
+    "cube": Activation(lambda z: z**3, lambda z: 3.0 * z * z),
+    "abs": Activation(np.abs, np.sign),
+    "exp": Activation(lambda z: np.exp(np.minimum(z, 50.0)), lambda z: np.exp(np.minimum(z, 50.0)), lambda h: h),
     "sin": Activation(np.sin, np.cos),
     "square": Activation(np.square, lambda z: 2.0 * z),
     "gaussian": Activation(lambda z: np.exp(-z * z), lambda z: -2.0 * z * np.exp(-z * z)),
-    "hard_tanh": Activation(lambda z: np.clip(z, -1.0, 1.0), lambda z: (np.abs(z) < 1.0).astype(np.float64), None),
+    "hard_tanh": _clipped(-1.0, 1.0),
 }
 """Of each element; the usual ones first."""
 

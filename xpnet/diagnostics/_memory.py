@@ -50,7 +50,9 @@ class Memory:
                     continue
                 self._cells.append((cell, content))
                 (waiting if inspect.isroutine(content) else values).append(content)
-        self._values = Snapshot(*_with_parts(values))
+            if not waiting:
+                waiting += [each for each in _with_parts(values) if _remembers(each) and id(each) not in seen]
+        self._values = Snapshot(*(each for each in _with_parts(values) if not inspect.isroutine(each)))
 
     def restore(self) -> None:
         """Everything as it was when this object was made."""
@@ -59,6 +61,11 @@ class Memory:
         for variables, name, value in self._globals:
             variables[name] = value
         self._values.restore()
+
+
+def _remembers(value: Any) -> bool:
+    """Whether a value is a function that closes over variables, or a method."""
+    return inspect.ismethod(value) or (inspect.isfunction(value) and value.__closure__ is not None)
 
 
 def _named(function: FunctionType) -> list[tuple[str, Any]]:
@@ -86,18 +93,20 @@ def _beside(value: Any, function: FunctionType) -> bool:
 
 
 def _with_parts(values: list[Any]) -> list[Any]:
-    """These values, and the objects that stand in their attributes."""
+    """These values, and the objects and functions that stand in their attributes, dicts and lists."""
     found: list[Any] = []
     seen: set[int] = set()
     waiting = list(values)
     while waiting:
         value = waiting.pop()
-        if id(value) in seen or isinstance(value, (type, ModuleType)) or inspect.isroutine(value):
+        if id(value) in seen or isinstance(value, (type, ModuleType)) or inspect.isbuiltin(value):
             continue
         seen.add(id(value))
         found.append(value)
-        if isinstance(getattr(value, "__dict__", None), dict):
-            waiting += [each for each in vars(value).values() if hasattr(each, "__dict__")]
-        elif isinstance(value, tuple):
-            waiting += value
+        if isinstance(value, dict):
+            waiting += [each for each in value.values() if hasattr(each, "__dict__")]
+        elif isinstance(value, (list, tuple)):
+            waiting += [each for each in value if isinstance(value, tuple) or hasattr(each, "__dict__")]
+        elif isinstance(getattr(value, "__dict__", None), dict) and not inspect.isroutine(value):
+            waiting += [each for each in vars(value).values() if hasattr(each, "__dict__") or type(each) is dict]
     return found

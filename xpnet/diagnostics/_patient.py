@@ -3,7 +3,7 @@
 import contextlib
 import random
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, final
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from xpnet.backend import HostArray
 from xpnet.diagnostics._report import Report
-from xpnet.diagnostics._trial_arrays import kept
+from xpnet.diagnostics._trial_arrays import kept, key_of
 
 Parameters = dict[str, HostArray]
 
@@ -55,6 +55,7 @@ class Patient:
     data, validation : pairs (x, t).
     look_inside : finds the activations of a network for parameters and inputs; None where it cannot look inside.
     last_activation : its name, as far as that is known.
+    weights : the names of the weights of all layers, from the input on, as far as they are known.
     others : what stands beside the arrays in the user's dict.
     reset : forgets what steps have left behind, such as moments.
     check : checks gradients on a batch, where the patient does that itself.
@@ -69,6 +70,7 @@ class Patient:
     validation: tuple[HostArray, HostArray] | None = None
     look_inside: Callable[[Parameters, HostArray], list[Stage] | None] = lambda parameters, x: None
     last_activation: str | None = None
+    weights: Sequence[str] = ()
     others: Mapping[str, Any] = field(default_factory=dict)
     reset: Callable[[], None] = lambda: None
     check: Callable[[HostArray, HostArray], Report] | None = None
@@ -84,7 +86,15 @@ class Patient:
 
     def forward(self, parameters: Parameters, x: HostArray) -> HostArray:
         """The outputs for inputs."""
-        return _array("forward", self._call("forward", self.call_forward, self._given(parameters), np.array(x)))
+        y = self._call("forward", self.call_forward, self._given(parameters), np.array(x))
+        if isinstance(y, tuple):
+            parts = ", ".join(_type(each) for each in y)
+            raise PatientError(
+                "forward",
+                f"gives {len(y)} values ({parts}), and should give the outputs alone: pass a function that returns the "
+                "outputs, such as lambda p, x: forward(p, x)[0]",
+            )
+        return _array("forward", y)
 
     def loss_of(self, y: HostArray, t: HostArray) -> float:
         """The loss of outputs."""
@@ -106,17 +116,27 @@ class Patient:
             found = dict(zip(self.parameters, found, strict=True))
         if not isinstance(found, Mapping):
             raise PatientError("gradients", f"should give a dict by the parameters' names, and gives {_type(found)}")
+        keys = {name: key_of(name, found) for name in self.parameters}
+        if not any(key is not None for key in keys.values()):
+            names = f"({', '.join(map(str, found))}) are not the parameters' ({', '.join(self.parameters)})"
+            raise PatientError("gradients", f"gives a dict whose names {names}: give each gradient its parameter's name")
+        found = {name: found[key] for name, key in keys.items() if key is not None}
         arrays = {name: _array("gradients", values) for name, values in found.items()}
-        wrong = [name for name in arrays if name in self.parameters and arrays[name].dtype.kind not in "fiub"]
+        wrong = [name for name in arrays if arrays[name].dtype.kind not in "fiub"]
         if wrong:
             raise PatientError("gradients", f"should give arrays of numbers, and gives {_type(found[wrong[0]])}")
         return arrays
 
     def step(self, parameters: Parameters, x: HostArray, t: HostArray) -> Parameters:
-        """The parameters after the user's own step, which changes them in place or puts new arrays into the dict."""
+        """The parameters after the user's own step, which changes them in place, puts new arrays into the dict, or
+        returns a new dict.
+        """
         assert self.call_step is not None
         changed = self._given(parameters)
-        self._call("step", self.call_step, changed, np.array(x), np.array(t))
+        returned = self._call("step", self.call_step, changed, np.array(x), np.array(t))
+        for new in returned if isinstance(returned, tuple) else (returned,):
+            if isinstance(new, Mapping) and all(np.shape(new.get(n)) == v.shape for n, v in parameters.items()):
+                changed = dict(new)
         missing = [name for name in parameters if name not in changed]
         if missing:
             raise PatientError("step", f"takes {', '.join(missing)} out of the parameters")

@@ -9,7 +9,7 @@ import numpy as np
 from xpnet.backend import HostArray
 from xpnet.diagnostics._report import Finding
 from xpnet.diagnostics._trial import CannotCheck, Trial, Values, number
-from xpnet.diagnostics._trial_arrays import duplicate, is_array, is_float, items_of, on_host, type_of, write
+from xpnet.diagnostics._trial_arrays import duplicate, is_array, is_float, items_of, key_of, on_host, type_of, write
 
 
 @final
@@ -230,10 +230,8 @@ def read_gradients(value: Any, trial: Trial) -> tuple[dict[str, HostArray], list
     items = value if isinstance(value, Mapping) else {}
     found, raw = {}, []
     for name in trial.names:
-        key = next(
-            (key for key in (name, f"d{name}", f"grad_{name}", f"{name}_grad") if _is_numeric(items.get(key))), None
-        )
-        if key is not None:
+        key = key_of(name, items)
+        if key is not None and _is_numeric(items[key]):
             raw.append(items[key])
             found[name] = np.asarray(on_host(items[key]), dtype=np.float64)
     if found:

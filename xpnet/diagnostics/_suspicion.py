@@ -2,7 +2,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from xpnet.diagnostics._trials import Trial, Trials
+from xpnet.diagnostics._trials import Course, Trial, Trials
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,7 @@ class Suspicion:
     certain : whether the evidence alone proves it; otherwise a trial has to, or there is nothing wrong.
     strong : whether the evidence is far from anything usual, so that a modest gain of the remedy is proof enough.
     tried : runs a copy with the remedy.
+    unless : whether a run, or others, show that nothing is wrong.
     """
 
     cause: str
@@ -26,3 +27,4 @@ class Suspicion:
     certain: bool = False
     strong: bool = False
     tried: Callable[[Trials], Trial] | None = None
+    unless: Callable[[Trials, Course], bool] | None = None

@@ -158,6 +158,16 @@ def _namespace(array: Array) -> Any:
     return None if backend is None else backend.xp
 
 
+_PREFIXES = ("d", "d_", "g", "g_", "grad_", "grad.", "grad", "delta_", "dL_d", "dL/d", "nabla_")
+_SUFFIXES = ("_grad", ".grad", "_gradient", "_g", "_d")
+
+
+def key_of(name: str, found: Mapping[Any, Any]) -> Any:
+    """The key under which a parameter's gradient stands: its name, or that with a usual prefix or suffix, or None."""
+    keys = (name, *(prefix + name for prefix in _PREFIXES), *(name + suffix for suffix in _SUFFIXES))
+    return next((key for key in keys if found.get(key) is not None), None)
+
+
 def items_of(parameters: Any) -> Mapping[str, Any]:
     """The entries of a dict, or the attributes of an object, by name.
 

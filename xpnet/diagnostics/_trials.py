@@ -1,10 +1,11 @@
 """Short runs of a patient: as it is, or with something changed on a copy."""
 
+import copy
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import final
+from typing import Self, final
 
 import numpy as np
 
@@ -40,6 +41,31 @@ class Trial:
         return all(map(math.isfinite, self.losses))
 
 
+@dataclass(frozen=True)
+class Course:
+    """How the patient learns as it is, beside the loss of outputs that are the same for all examples."""
+
+    trial: Trial
+    baseline: float
+
+    @property
+    def learned(self) -> float:
+        """The share of the baseline's loss that is gone at the end: 1 is all, 0 or less is nothing."""
+        if not self.trial.finite or not math.isfinite(self.baseline):
+            return 0.0 if not self.trial.finite else (1.0 - self.trial.end / max(self.trial.start, 1e-300))
+        return 1.0 - self.trial.end / max(self.baseline, 1e-300)
+
+    @property
+    def moved(self) -> float:
+        """The share of the loss at the start, or of the baseline's where that is less, that the run took away."""
+        return 1.0 - self.trial.end / max(min(self.trial.start, self.baseline), 1e-300) if self.trial.finite else 0.0
+
+    @property
+    def knew(self) -> bool:
+        """Whether the network was trained before: much better than the baseline from the start."""
+        return math.isfinite(self.baseline) and self.trial.start < 0.2 * self.baseline
+
+
 @final
 class Trials:
     """Runs of one patient, all of the same length, which is chosen by what time there is.
@@ -56,10 +82,16 @@ class Trials:
         self.rate: float | None = None
         self.steps = 20
         self.batch = patient.batch_size(min(_BATCH, len(patient.data[0])))
-        started = time.perf_counter()
+        started = time.thread_time()  # what others compute on the machine is no matter
         self.run(patient.parameters, steps=5)
-        each = (time.perf_counter() - started) / 6
+        each = (time.thread_time() - started) / 6
         self.steps = int(min(3000, max(200, seconds / max(each, 1e-6))))
+
+    def of(self, patient: Patient) -> Self:
+        """Runs of another patient, of the same length."""
+        others = copy.copy(self)
+        others.patient = patient
+        return others
 
     def run(
         self,
