@@ -189,7 +189,7 @@ def _looking(patient: Patient) -> Callable[..., list[Stage] | None]:
     if inside is None:
         return lambda parameters, x: None
     patient.last_activation = inside.layers[-1].activation
-    patient.weights = [layer.weight for layer in inside.layers]
+    patient.inside = inside
 
     def look(parameters: Any, x: Any) -> list[Stage]:
         zs, hs = inside.run(parameters, x)

@@ -1,6 +1,7 @@
 """The order of an examination, and what its suspicions come to when remedies are tried."""
 
 import contextlib
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any, final
@@ -8,6 +9,7 @@ from typing import Any, final
 from tqdm.auto import tqdm
 
 from xpnet.backend import HostArray
+from xpnet.diagnostics._causes import CAUSES
 from xpnet.diagnostics._examine_data import examine_data
 from xpnet.diagnostics._examine_dynamics import examine_dynamics, still_straight
 from xpnet.diagnostics._examine_gradients import examine_gradients
@@ -15,11 +17,12 @@ from xpnet.diagnostics._examine_initialization import examine_initialization
 from xpnet.diagnostics._examine_outputs import baseline, examine_outputs, overflow_later
 from xpnet.diagnostics._examine_program import check_outputs, examine_program, raised
 from xpnet.diagnostics._examine_relation import examine_relation
-from xpnet.diagnostics._illustration import curves, illustrated
+from xpnet.diagnostics._illustration import illustrated
 from xpnet.diagnostics._patient import Patient, PatientError, seeded
+from xpnet.diagnostics._remedies import at_another_rate, best_of, rate_in_words, told_of
 from xpnet.diagnostics._report import Finding, Report
-from xpnet.diagnostics._suspicion import Suspicion
-from xpnet.diagnostics._trials import Course, Trials
+from xpnet.diagnostics._suspicion import Attempt, Suspicion
+from xpnet.diagnostics._trials import Course, Trial, Trials
 
 _PARTS = 7
 _SECONDS = 0.4
@@ -131,24 +134,44 @@ class _Diagnosis:
     def _try_remedies(self, trials: Trials, course: Course) -> None:
         """Keeps what a remedy brings: much, or something where the network does not learn."""
         before = course.trial.end if course.trial.finite else math.inf
+        kept: dict[int, tuple[Attempt, Trial]] = {}
         for i, suspicion in enumerate(self.suspicions):
-            if suspicion.tried is None:
-                continue
-            trial = suspicion.tried(trials)
             enough = _ANY if suspicion.strong else _MUCH if course.learned > _LEARNED else _BETTER
-            if trial.finite and trial.end < enough * before:
-                shown = curves(course.trial, trial)
-                self.tried[i] = {"before": before, "after": trial.end, "steps": trial.steps, "curves": shown}
+            tried = best_of(suspicion.tried, trials)
+            if tried is not None and tried[1].end < enough * before:
+                kept[i] = tried
+                self.tried[i] = told_of(course, *tried)
+        first = min(self.ranked(), default=None, key=lambda pair: -pair[1])
+        if first is not None and first[0] in kept:
+            self._with_another_rate(first[0], *kept[first[0]], trials, course)
 
-    def report(self) -> Report:
-        """What is certain, and what a remedy has shown; a remedy that brings little beside another stands behind."""
+    def _with_another_rate(self, i: int, attempt: Attempt, trial: Trial, trials: Trials, course: Course) -> None:
+        """A remedy may bear other steps than the trouble did."""
+        scale, better = at_another_rate(attempt, trial, trials, self.tried[i]["before"])
+        if scale == 1.0:
+            return
+        rate = rate_in_words(trials, scale)
+        self.tried[i] = told_of(course, Attempt(f"{attempt.what} and {rate}", attempt.run), better) | {
+            "rate": scale,
+            "at_the_same_rate": trial.end,
+        }
+        suspicion = self.suspicions[i]
+        remedy = suspicion.remedy or CAUSES[suspicion.cause].remedy
+        self.suspicions[i] = dataclasses.replace(suspicion, remedy=f"{remedy}; then {rate} pays")
+
+    def ranked(self) -> list[tuple[int, float]]:
+        """What is certain, and what a remedy has shown, with weights; one that brings little beside another stands behind."""
         gains = {i: _gain(result) for i, result in self.tried.items()}
         best = max(gains.values(), default=0.0)
-        findings = []
-        for i, suspicion in enumerate(self.suspicions):
-            if suspicion.certain or i in self.tried:
-                behind = 0.0 if suspicion.certain or gains[i] > 0.4 * best else 0.3
-                findings.append(_finding(suspicion, self.tried.get(i), suspicion.weight - behind))
+        return [
+            (i, suspicion.weight - (0.0 if suspicion.certain or gains[i] > 0.4 * best else 0.3))
+            for i, suspicion in enumerate(self.suspicions)
+            if suspicion.certain or i in self.tried
+        ]
+
+    def report(self) -> Report:
+        """The findings, what was checked, and what could not be."""
+        findings = [_finding(self.suspicions[i], self.tried.get(i), weight) for i, weight in self.ranked()]
         return Report(findings, checked=self.checked, unchecked=self.unchecked)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from xpnet.backend import HostArray
 from xpnet.diagnostics._patient import Patient
-from xpnet.diagnostics._suspicion import Suspicion
+from xpnet.diagnostics._suspicion import Attempt, Suspicion
 
 _MANY_CONSTANT = 0.4
 _NEARLY_ALL = 0.97
@@ -98,10 +98,16 @@ def _features(patient: Patient) -> list[Suspicion]:
                 0.9,
                 {"largest": largest, "root_mean_square": typical, "largest_mean_over_spread": offset},
                 strong=typical > 100.0,
-                tried=lambda trials: trials.run(patient.parameters, inputs=standardize(shift, scale)),
+                tried=[standardized(patient, "standardized inputs", shift, scale)],
             )
         )
     return found
+
+
+def standardized(patient: Patient, what: str, shift: HostArray, scale: HostArray) -> Attempt:
+    """A run with inputs put on this scale."""
+    change = standardize(shift, scale)
+    return Attempt(what, lambda trials, longer: trials.run(patient.parameters, inputs=change, scale=longer))
 
 
 def standardize(shift: HostArray, scale: HostArray) -> Callable[[HostArray], HostArray]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from xpnet.backend import HostArray
 from xpnet.diagnostics._patient import Parameters, Patient
-from xpnet.diagnostics._suspicion import Suspicion
+from xpnet.diagnostics._suspicion import Attempt, Suspicion
 from xpnet.diagnostics._trials import Course, Trial, Trials
 
 _SCALES = (1e-4, 1e-3, 1e-2, 0.1, 0.3, 3.0, 10.0, 100.0, 1000.0, 10000.0)
@@ -18,6 +18,8 @@ _NOTHING = 1e-6
 """Steps of this share of the weights, or less, are lost in rounding."""
 _MUCH = 0.1
 """A run that ends below this share of another's loss is another kind of run."""
+_HALF = 0.6
+"""A network that takes this share of the baseline's loss away learns, if not as well as with another rate."""
 _LITTLE = 0.3
 """A network whose loss falls by less than this share hardly learns."""
 
@@ -52,8 +54,9 @@ def examine_dynamics(patient: Patient, trials: Trials, course: Course) -> list[S
     evidence = {"best_scale": scale, "update_over_weight": moved, "loss": course.trial.end, "loss_at_best": best.end}
     if course.knew and course.trial.finite and scale < 1.0:
         return []
-    lost = not course.trial.finite or (course.learned < 0.0 and best.end < _MUCH * course.trial.end)
-    if scale < 0.3 or (scale < 1.0 and lost):
+    much = best.end < _MUCH * course.trial.end
+    lost = not course.trial.finite or (course.learned < 0.0 and much)
+    if (scale < 0.3 and (lost or much or course.learned < _HALF)) or (scale < 1.0 and lost):
         how = "diverges" if not course.trial.finite else f"ends at {course.trial.end:.3g}"
         return [
             Suspicion(
@@ -63,11 +66,10 @@ def examine_dynamics(patient: Patient, trials: Trials, course: Course) -> list[S
                 0.6,
                 evidence,
                 remedy=f"a learning rate about {1 / scale:.3g} times lower",
-                tried=lambda trials: best,
+                tried=[Attempt("", lambda trials, scale: best)],
             )
         ]
-    much = best.end < _MUCH * course.trial.end
-    if scale >= 100.0 and course.moved < (2.0 * _LITTLE if much else _LITTLE) and (much or not course.knew):
+    if scale >= 100.0 and course.moved < _LITTLE and (much or not course.knew):
         return [
             Suspicion(
                 "rate_low",
@@ -76,7 +78,7 @@ def examine_dynamics(patient: Patient, trials: Trials, course: Course) -> list[S
                 0.6,
                 evidence,
                 remedy=f"a learning rate about {scale:.3g} times higher",
-                tried=lambda trials: best,
+                tried=[Attempt("", lambda trials, scale: best)],
             )
         ]
     return []

@@ -17,6 +17,10 @@ _EXAMPLES = 24
 _WEIGHT = 0.94
 _REPEATS = 60
 _NEAR_ONE = 0.01
+_ALONG = 0.3
+"""A step whose cosine with the gradient is above this goes uphill; one along the signs of its elements has 0.5 to 0.9."""
+_PLACES = 300
+"""Elements of a parameter that differences are taken of."""
 
 
 def examine_gradients(patient: Patient) -> tuple[list[Suspicion], list[str]]:
@@ -30,9 +34,13 @@ def examine_gradients(patient: Patient) -> tuple[list[Suspicion], list[str]]:
         return _suspicions(report), list(report.unchecked)
     if patient.call_gradients is not None:
         report = _checked(patient, lambda p: patient.gradients(p, x, t), x, t)
-        return [*_confirmed(patient, report, x, t), *_against(patient, x, t)], list(report.unchecked)
+        found = [*_confirmed(patient, report, x, t), *_against(patient, x, t), *_left_out(patient, x, t)]
+        return found, list(report.unchecked)
     if patient.call_step is None:
         return [], ["gradients: neither gradients nor a step was given"]
+    upwards = _upwards(patient, x, t)
+    if upwards:
+        return [_uphill(upwards)], []
     rate = _rate(patient, x, t)
     if rate is None:
         return [], ["gradients: the step is no plain gradient descent; give gradients= to have them checked"]
@@ -74,15 +82,58 @@ def _against(patient: Patient, x: HostArray, t: HostArray) -> list[Suspicion]:
         and _cosine(new[name] - patient.parameters[name].astype(float), slope) > 0.9
     ]
     along = [name for name in along if not _against_one(patient, name, x[:1], t[:1])]
-    if not along:
+    return [_uphill(along)] if along else []
+
+
+def _uphill(along: list[str]) -> Suspicion:
+    return Suspicion(
+        "gradient_sign",
+        f"the step moves {', '.join(along)} along the gradient, where the loss rises, instead of against it",
+        _WEIGHT,
+        {"along": along},
+        remedy="subtract the gradient: w -= rate * dw",
+        certain=True,
+    )
+
+
+def _upwards(patient: Patient, x: HostArray, t: HostArray) -> list[str]:
+    """Parameters that a step, of a batch and of one example, moves along the gradient, however far."""
+    names = [name for name, values in patient.parameters.items() if values.dtype.kind == "f"]
+    for rows in (slice(None), slice(0, 1)):
+        try:
+            patient.reset()
+            new = patient.step(patient.parameters, x[rows], t[rows])
+        except PatientError:  # it raises, or is made for batches of one size
+            continue
+        slopes = {name: _numeric(patient, name, x[rows], t[rows]) for name in names if name in new}
+        names = [
+            name
+            for name, (places, slope) in slopes.items()
+            if _cosine(_moved(patient, new, name)[places], slope) > _ALONG
+        ]
+    return names
+
+
+def _moved(patient: Patient, new: Parameters, name: str) -> HostArray:
+    return (new[name].astype(float) - patient.parameters[name]).reshape(-1)
+
+
+def _left_out(patient: Patient, x: HostArray, t: HostArray) -> list[Suspicion]:
+    """Weights and biases that get no gradient, and that the step, if there is one, leaves as they are."""
+    given = patient.gradients(patient.parameters, x, t)
+    names = [name for name in (patient.inside.names() if patient.inside else ()) if name not in given]
+    if names and patient.call_step is not None:
+        patient.reset()
+        new = patient.step(patient.parameters, x, t)
+        names = [name for name in names if np.array_equal(new[name], patient.parameters[name])]
+    if not names:
         return []
     return [
         Suspicion(
-            "gradient_sign",
-            f"the step moves {', '.join(along)} along the gradient, where the loss rises, instead of against it",
+            "gradient_zero",
+            f"no gradient is given for {', '.join(names)}, which the outputs depend on: training leaves them as they are",
             _WEIGHT,
-            {"along": along},
-            remedy="subtract the gradient: w -= rate * dw",
+            {"parameters": names},
             certain=True,
         )
     ]
@@ -144,41 +195,40 @@ def _rate(patient: Patient, x: HostArray, t: HostArray) -> float | None:
         new = patient.step(patient.parameters, x, t)
     except PatientError:
         return None
-    moved = {
-        n: np.asarray(v, float) - new[n] for n, v in patient.parameters.items() if v.dtype.kind == "f" and n in new
-    }
-    slopes = {name: _numeric(patient, name, x, t) for name in moved}
-    rates = {
-        name: float((moved[name] * slope).sum() / (slope * slope).sum())
-        for name, slope in slopes.items()
-        if np.any(slope) and _cosine(moved[name], slope) > 0.9999
-    }
-    if not rates:
+    rates, others, tell = {}, 0, False
+    for name in (name for name, values in patient.parameters.items() if values.dtype.kind == "f"):
+        places, slope = _numeric(patient, name, x, t)
+        moved = -_moved(patient, new, name)[places]
+        if not slope.any():
+            continue
+        sizes = np.abs(slope)[np.abs(slope) > 1e-3 * np.abs(slope).max()]
+        tell |= bool(np.ptp(sizes) > 0.05 * sizes.max())  # or steps along the signs look the same
+        if _cosine(moved, slope) > 0.9999:
+            rates[name] = float((moved * slope).sum() / (slope * slope).sum())
+        else:
+            others += 1
+    if not rates or not tell:
         return None
     rate = float(np.median(list(rates.values())))
-    if (
-        not math.isfinite(rate)
-        or rate <= 0.0
-        or sum(abs(r / rate - 1.0) < 0.01 for r in rates.values()) * 2 < len(moved)
-    ):
-        return None
-    return rate
+    agree = sum(abs(each / rate - 1.0) < 0.01 for each in rates.values())
+    return rate if math.isfinite(rate) and agree * 2 >= len(rates) + others else None
 
 
 def _cosine(a: HostArray, b: HostArray) -> float:
     return float((a * b).sum() / max(math.sqrt(float((a * a).sum()) * float((b * b).sum())), 1e-300))
 
 
-def _numeric(patient: Patient, name: str, x: HostArray, t: HostArray) -> HostArray:
-    """Central differences of the loss by each element of a parameter, of large ones only some."""
+def _numeric(patient: Patient, name: str, x: HostArray, t: HostArray) -> tuple[HostArray, HostArray]:
+    """Central differences of the loss by each element of a parameter, of large ones only some; with their places."""
     base = {n: v.astype(float) if v.dtype.kind == "f" else v for n, v in patient.copies().items()}
-    slope = np.zeros(base[name].shape)
-    flat, places = base[name].reshape(-1), range(base[name].size)
-    for i in places:
+    flat = base[name].reshape(-1)
+    places = np.sort(np.random.default_rng(0).permutation(flat.size)[:_PLACES])
+    slope = np.zeros(len(places))
+    for k, i in enumerate(places):
         kept, h = flat[i], 1e-6 * max(1.0, abs(flat[i]))
         flat[i] = kept + h
         ahead = patient.loss(base, x, t)
         flat[i] = kept - h
-        slope.reshape(-1)[i] = (ahead - patient.loss(base, x, t)) / (2 * h)
+        slope[k] = (ahead - patient.loss(base, x, t)) / (2 * h)
         flat[i] = kept
-    return slope
+    return places, slope

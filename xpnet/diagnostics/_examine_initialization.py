@@ -6,11 +6,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from xpnet.backend import HostArray
+from xpnet.diagnostics._examine_data import standardized
 from xpnet.diagnostics._patient import Parameters, Patient, Stage
-from xpnet.diagnostics._suspicion import Suspicion
-from xpnet.diagnostics._trials import Trial, Trials
+from xpnet.diagnostics._suspicion import Attempt, Suspicion
 
-_RELUS = ("relu", "leaky_relu")
+_FEW = 0.1
+"""A layer of which at most this share of the units bends inside the data is nearly linear there."""
 _EDGE = 0.02
 """A unit bends inside the data where at least this share of the examples lies on either side."""
 
@@ -42,7 +43,7 @@ def _equal_units(patient: Patient) -> Iterator[Suspicion]:
         0.93,
         {"weights": hidden},
         certain=True,
-        tried=lambda trials: trials.run(redrawn(patient, 1.0)),
+        tried=[_drawn_anew(patient)],
         unless=lambda trials, course: course.trial.finite and not _all_equal(course.trial.parameters[name]),
     )
 
@@ -55,17 +56,17 @@ def _all_equal(weights: HostArray) -> bool:
 
 
 def _hinges(patient: Patient, stages: list[Stage]) -> Iterator[Suspicion]:
-    for stage in stages:
-        if stage.kind not in _RELUS or stage.z.ndim != 2:
+    bends = [_bends_inside(stage) for stage in stages]
+    for stage, inside in zip(stages, bends, strict=True):
+        if not stage.is_relu:
             continue
         active = np.mean(stage.z > 0.0, axis=0)
-        inside = np.mean((active > _EDGE) & (active < 1.0 - _EDGE))
         dead, units = float(np.mean(active <= _EDGE)), stage.z.shape[1]
-        if inside > 0.1:
+        if inside > _FEW:
             continue
-        bends = round(units * (1.0 - inside))
+        outside = round(units * (1.0 - inside))
         evidence = {"units": units, "bend_inside_the_data": float(inside), "never_active": dead}
-        if dead > 0.9:
+        if dead > 0.9 and stage.kind == "relu":  # a leaky one still gets a gradient
             yield Suspicion(
                 "dead_relus",
                 f"{round(dead * units)} of the {units} units of {stage.name} are zero for all examples and get no "
@@ -74,22 +75,30 @@ def _hinges(patient: Patient, stages: list[Stage]) -> Iterator[Suspicion]:
                 evidence,
                 certain=dead == 1.0,
                 strong=dead > 0.99,
-                tried=lambda trials: _with_hinges(patient, trials),
+                tried=_with_hinges(patient, first=stage is stages[0]),
             )
-        else:
+        elif max(bends) <= _FEW:  # no other layer bends either
             low, high = float(patient.data[0].min()), float(patient.data[0].max())
             yield Suspicion(
                 "hinges_outside_data",
-                f"{bends} of {units} ReLU hinges of {stage.name} lie at the edge of the data or outside (inputs go "
+                f"{outside} of {units} ReLU hinges of {stage.name} lie at the edge of the data or outside (inputs go "
                 f"from {low:.3g} to {high:.3g}): the network starts as a straight line",
                 0.8,
                 evidence,
                 remedy="centre the inputs (x - mean) / deviation, or spread the biases so that units bend within "
                 "the data",
                 strong=inside < 0.01,
-                tried=lambda trials: _with_hinges(patient, trials),
+                tried=_with_hinges(patient, first=stage is stages[0]),
             )
         return
+
+
+def _bends_inside(stage: Stage) -> float:
+    """The share of a layer's units that bend inside the data; those that are smooth bend everywhere."""
+    if not stage.is_relu:
+        return 0.0 if stage.kind == "identity" else 1.0
+    active = np.mean(stage.z > 0.0, axis=0)
+    return float(np.mean((active > _EDGE) & (active < 1.0 - _EDGE)))
 
 
 def _scales(patient: Patient, stages: list[Stage]) -> Iterator[Suspicion]:
@@ -106,7 +115,7 @@ def _scales(patient: Patient, stages: list[Stage]) -> Iterator[Suspicion]:
             0.75,
             {"share_saturated": max(flat), "root_mean_squares": sizes},
             strong=max(flat) > 0.75,
-            tried=lambda trials: trials.run(redrawn(patient, 1.0)),
+            tried=[_drawn_anew(patient)],
         )
     elif sizes and max(sizes) > 20.0:
         yield Suspicion(
@@ -114,7 +123,7 @@ def _scales(patient: Patient, stages: list[Stage]) -> Iterator[Suspicion]:
             f"values before the activations reach a root mean square of {max(sizes):.3g}",
             0.75,
             {"root_mean_squares": sizes},
-            tried=lambda trials: trials.run(redrawn(patient, 1.0)),
+            tried=[_drawn_anew(patient)],
         )
     if sizes and min(sizes) < 0.1:
         fading = stages[int(np.argmin(sizes))]
@@ -125,7 +134,7 @@ def _scales(patient: Patient, stages: list[Stage]) -> Iterator[Suspicion]:
             0.75,
             {"root_mean_squares": sizes},
             strong=min(sizes) < 0.01,
-            tried=lambda trials: trials.run(redrawn(patient, 1.0)),
+            tried=[_drawn_anew(patient)],
         )
 
 
@@ -146,7 +155,7 @@ def _scales_without_stages(patient: Patient) -> Iterator[Suspicion]:
                 f"the weights {name} deviate {ratios[name]:.2g} times as much as Xavier's",
                 0.7,
                 {"deviation_over_xavier": ratios},
-                tried=lambda trials: trials.run(redrawn(patient, 1.0)),
+                tried=[_drawn_anew(patient)],
             )
 
 
@@ -154,7 +163,7 @@ def redrawn(patient: Patient, scale: float) -> Parameters:
     """The parameters with all weights drawn anew, by Xavier's or He's deviation, and biases of zero."""
     random = np.random.default_rng(0)
     stages = patient.look_inside(patient.parameters, patient.data[0][:8]) or []
-    relus = {stage.weight for stage in stages if stage.kind in _RELUS}
+    relus = {stage.weight for stage in stages if stage.is_relu}
     drawn = patient.copies()
     for name, values in drawn.items():
         if values.dtype.kind != "f":
@@ -172,11 +181,26 @@ def redrawn(patient: Patient, scale: float) -> Parameters:
     return drawn
 
 
-def _with_hinges(patient: Patient, trials: Trials) -> Trial:
-    """The better of two runs: with the weights as they are, and drawn anew."""
-    starts = patient.parameters, redrawn(patient, 1.0)
-    runs = [trials.run(spread_hinges(patient, start)) for start in starts]
-    return min(runs, key=lambda run: run.end if run.finite else np.inf)
+def _drawn_anew(patient: Patient) -> Attempt:
+    return Attempt("weights drawn anew", lambda trials, scale: trials.run(redrawn(patient, 1.0), scale=scale))
+
+
+def _with_hinges(patient: Patient, *, first: bool) -> list[Attempt]:
+    """Centred inputs, where the units are those of the first layer; hinges within the data; weights drawn anew, too."""
+    rows = patient.data[0].reshape(len(patient.data[0]), -1)
+    spread = rows.std(axis=0)
+    centred = standardized(patient, "centred inputs", rows.mean(axis=0), np.where(spread > 0.0, spread, 1.0))
+    return [
+        *([centred] if first else []),
+        Attempt(
+            "biases spread over the data",
+            lambda trials, scale: trials.run(spread_hinges(patient, patient.parameters), scale=scale),
+        ),
+        Attempt(
+            "weights drawn anew and biases spread over the data",
+            lambda trials, scale: trials.run(spread_hinges(patient, redrawn(patient, 1.0)), scale=scale),
+        ),
+    ]
 
 
 def spread_hinges(patient: Patient, start: Parameters) -> Parameters:
@@ -185,7 +209,7 @@ def spread_hinges(patient: Patient, start: Parameters) -> Parameters:
     x, parameters = patient.data[0], patient.copies(start)
     stages = patient.look_inside(parameters, x) or []
     for i, stage in enumerate(stages):
-        if stage.kind not in _RELUS or stage.bias is None:
+        if not stage.is_relu or stage.bias is None:
             continue
         z = (patient.look_inside(parameters, x) or stages)[i].z
         bias = parameters[stage.bias]

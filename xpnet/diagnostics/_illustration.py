@@ -60,7 +60,7 @@ def _bends(patient: Patient, *, places: bool) -> dict[str, Any]:
     """Of the layer of ReLUs of which fewest bend inside the data: how often they are active, and where they bend."""
     x, t = patient.data[0][:_EXAMPLES], patient.data[1][:_EXAMPLES]
     stages = patient.look_inside(patient.parameters, x) or []
-    relus = [stage for stage in stages if stage.kind in ("relu", "leaky_relu") and stage.z.ndim == 2]
+    relus = [stage for stage in stages if stage.is_relu]
     if not relus:
         return {}
     stage = min(relus, key=_bending)

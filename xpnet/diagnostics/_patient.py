@@ -3,13 +3,14 @@
 import contextlib
 import random
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, final
 
 import numpy as np
 
 from xpnet.backend import HostArray
+from xpnet.diagnostics._inside import Inside
 from xpnet.diagnostics._report import Report
 from xpnet.diagnostics._trial_arrays import kept, key_of
 
@@ -26,6 +27,11 @@ class Stage:
     h: HostArray
     weight: str | None = None
     bias: str | None = None
+
+    @property
+    def is_relu(self) -> bool:
+        """Whether its units bend at one place, and are straight on either side: ReLUs, leaky ones among them."""
+        return self.kind.startswith(("relu", "leaky_relu")) and self.z.ndim == 2
 
 
 class PatientError(Exception):
@@ -55,7 +61,7 @@ class Patient:
     data, validation : pairs (x, t).
     look_inside : finds the activations of a network for parameters and inputs; None where it cannot look inside.
     last_activation : its name, as far as that is known.
-    weights : the names of the weights of all layers, from the input on, as far as they are known.
+    inside : the layers of a hand-written network, where they could be found.
     others : what stands beside the arrays in the user's dict.
     reset : forgets what steps have left behind, such as moments.
     check : checks gradients on a batch, where the patient does that itself.
@@ -70,11 +76,16 @@ class Patient:
     validation: tuple[HostArray, HostArray] | None = None
     look_inside: Callable[[Parameters, HostArray], list[Stage] | None] = lambda parameters, x: None
     last_activation: str | None = None
-    weights: Sequence[str] = ()
+    inside: Inside | None = None
     others: Mapping[str, Any] = field(default_factory=dict)
     reset: Callable[[], None] = lambda: None
     check: Callable[[HostArray, HostArray], Report] | None = None
     random_calls: set[str] = field(default_factory=set)
+
+    @property
+    def weights(self) -> list[str]:
+        """The names of the weights of all layers, from the input on; none where they are not known."""
+        return [] if self.inside is None else [layer.weight for layer in self.inside.layers]
 
     def copies(self, parameters: Parameters | None = None) -> Parameters:
         """Copies of these parameters, or of those at the start."""

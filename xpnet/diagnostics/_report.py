@@ -171,7 +171,8 @@ def trial_in_words(verified: Mapping[str, Any]) -> str:
     """What trying a remedy brought."""
     before, after, steps = (told(verified.get(name, "?")) for name in ("before", "after", "steps"))
     before = "not finite" if before in ("inf", "nan") else before
-    return f"tried on a copy: loss {before} -> {after} in {steps} steps"
+    what = f"{verified['what']}: " if verified.get("what") else ""
+    return f"tried on a copy: {what}loss {before} -> {after} in {steps} steps"
 
 
 def _example(worst: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from xpnet.backend import HostArray
 from xpnet.diagnostics._patient import Parameters, Patient, seeded
 
 _BATCH = 64
+_RATES = (0.1, 0.3, 0.03, 0.01, 1e-3, 1e-4, 1e-5)
 _SHOWN = 512
 """Examples that losses are looked at on."""
 
@@ -82,10 +83,20 @@ class Trials:
         self.rate: float | None = None
         self.steps = 20
         self.batch = patient.batch_size(min(_BATCH, len(patient.data[0])))
-        started = time.thread_time()  # what others compute on the machine is no matter
+        started, clock = time.thread_time(), time.perf_counter()  # what others compute there is no matter, if not much
         self.run(patient.parameters, steps=5)
-        each = (time.thread_time() - started) / 6
+        each = max(time.thread_time() - started, (time.perf_counter() - clock) / 3) / 6
         self.steps = int(min(3000, max(200, seconds / max(each, 1e-6))))
+        if patient.call_step is None:
+            self.rate = self._own_rate()
+
+    def _own_rate(self) -> float:
+        """The rate at which plain descent brings the loss down most."""
+        ends = {}
+        for self.rate in _RATES:
+            trial = self.run(self.patient.parameters, steps=self.steps // 10)
+            ends[self.rate] = trial.end if trial.finite else math.inf
+        return min(ends, key=lambda rate: ends[rate])
 
     def of(self, patient: Patient) -> Self:
         """Runs of another patient, of the same length."""
