@@ -16,11 +16,13 @@ _SCALES = (1e-4, 1e-3, 1e-2, 0.1, 0.3, 3.0, 10.0, 100.0, 1000.0, 10000.0)
 _FARTHEST = 1e12
 _NOTHING = 1e-6
 """Steps of this share of the weights, or less, are lost in rounding."""
+_SLOW = 2e-4
+"""Steps of this share of the weights, or less, are slow; of more than five times that, they are not."""
 _MUCH = 0.1
 """A run that ends below this share of another's loss is another kind of run."""
 _HALF = 0.6
 """A network that takes this share of the baseline's loss away learns, if not as well as with another rate."""
-_LITTLE = 0.3
+_LITTLE, _HARDLY = 0.3, 0.05
 """A network whose loss falls by less than this share hardly learns."""
 
 
@@ -69,7 +71,8 @@ def examine_dynamics(patient: Patient, trials: Trials, course: Course) -> list[S
                 tried=[Attempt("", lambda trials, scale: best)],
             )
         ]
-    if scale >= 100.0 and course.moved < _LITTLE and (much or not course.knew):
+    little = (2.0 * _LITTLE if much else _LITTLE) if moved < _SLOW else _HARDLY if moved < 5.0 * _SLOW else -math.inf
+    if scale >= 100.0 and course.moved < little and (much or not course.knew):
         return [
             Suspicion(
                 "rate_low",

@@ -1,6 +1,8 @@
 """Gradients: those that the network gives, or those that its step follows, against differences of the loss."""
 
 import math
+from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 
@@ -12,9 +14,12 @@ from xpnet.diagnostics._patient import Parameters, Patient, PatientError
 from xpnet.diagnostics._report import Finding, Report
 from xpnet.diagnostics._suspicion import Suspicion
 
+Gradients: TypeAlias = Callable[[Parameters, HostArray, HostArray], Parameters]
+
 _EXAMPLES = 24
 """Examples that gradients are checked on; an odd batch size shows factors."""
 _WEIGHT = 0.94
+_VAGUE = {"gradient_wrong", "gradient_scale"}
 _REPEATS = 60
 _NEAR_ONE = 0.01
 _ALONG = 0.3
@@ -34,7 +39,7 @@ def examine_gradients(patient: Patient) -> tuple[list[Suspicion], list[str]]:
         return _suspicions(report), list(report.unchecked)
     if patient.call_gradients is not None:
         report = _checked(patient, lambda p: patient.gradients(p, x, t), x, t)
-        found = [*_confirmed(patient, report, x, t), *_against(patient, x, t), *_left_out(patient, x, t)]
+        found = [*_confirmed(patient, report, patient.gradients, x, t), *_against(patient, x, t), *_left_out(patient, x, t)]
         return found, list(report.unchecked)
     if patient.call_step is None:
         return [], ["gradients: neither gradients nor a step was given"]
@@ -45,24 +50,27 @@ def examine_gradients(patient: Patient) -> tuple[list[Suspicion], list[str]]:
     if rate is None:
         return [], ["gradients: the step is no plain gradient descent; give gradients= to have them checked"]
 
-    def followed(parameters: Parameters) -> Parameters:
+    def followed(parameters: Parameters, x: HostArray, t: HostArray) -> Parameters:
         """What a step at these parameters goes against."""
         patient.reset()
         new = patient.step(parameters, x, t)
         return {name: (values - new[name]) / rate for name, values in parameters.items() if values.dtype.kind == "f"}
 
-    report = _checked(patient, followed, x, t)
-    return _suspicions(report), list(report.unchecked)
+    report = _checked(patient, lambda p: followed(p, x, t), x, t)
+    return _confirmed(patient, report, followed, x, t), list(report.unchecked)
 
 
-def _confirmed(patient: Patient, report: Report, x: HostArray, t: HostArray) -> list[Suspicion]:
+def _confirmed(
+    patient: Patient, report: Report, gradients: Gradients, x: HostArray, t: HostArray
+) -> list[Suspicion]:
     """What is wrong in no known way has to be so with other weights too: a loss is flat where it is clipped."""
-    if any(finding.cause != "gradient_wrong" for finding in report.findings) or report.healthy:
+    causes = {finding.cause for finding in report.findings}
+    if not causes & _VAGUE:
         return _suspicions(report)
     rows = x.reshape(len(x), -1)
     tame = standardize(rows.mean(axis=0), rows.std(axis=0) + 1e-6)(x)
-    again = _checked(patient, lambda p: patient.gradients(p, tame, t), tame, t, redrawn(patient, 0.5))
-    return _suspicions(again)
+    again = _checked(patient, lambda p: gradients(p, tame, t), tame, t, redrawn(patient, 0.5))
+    return _suspicions(report if causes - _VAGUE and not again.healthy else again)
 
 
 def _against(patient: Patient, x: HostArray, t: HostArray) -> list[Suspicion]:
@@ -202,9 +210,9 @@ def _rate(patient: Patient, x: HostArray, t: HostArray) -> float | None:
         if not slope.any():
             continue
         sizes = np.abs(slope)[np.abs(slope) > 1e-3 * np.abs(slope).max()]
-        tell |= bool(np.ptp(sizes) > 0.05 * sizes.max())  # or steps along the signs look the same
         if _cosine(moved, slope) > 0.9999:
             rates[name] = float((moved * slope).sum() / (slope * slope).sum())
+            tell |= bool(np.ptp(sizes) > 0.05 * sizes.max())  # or steps along the signs look the same
         else:
             others += 1
     if not rates or not tell:

@@ -48,14 +48,33 @@ def _softmax(patient: Patient, y: HostArray) -> list[Suspicion]:
         )
     if not np.all(np.isfinite(y)):
         found.append(_overflow(patient, y, patient.parameters))
-    return found
+    return [*found, *_overflow_in_loss(patient, y)]
+
+
+def _overflow_in_loss(patient: Patient, y: HostArray) -> list[Suspicion]:
+    """A loss of finite logits that is not finite, and is for smaller ones."""
+    t = patient.data[1]
+    if not (np.all(np.isfinite(y)) and is_labels(t, y)) or np.isfinite(patient.loss_of(y, t)):
+        return []
+    if np.abs(y).max() < 50.0 or not np.isfinite(patient.loss_of(1e-3 * y, t)):
+        return []
+    return [
+        Suspicion(
+            "softmax_overflow",
+            f"the loss is not finite for logits that reach {np.abs(y).max():.3g}, and is for a thousandth of them: "
+            "exp overflows, or gives a zero of which the logarithm is taken",
+            0.95,
+            {"largest": float(np.abs(y).max())},
+            certain=True,
+        )
+    ]
 
 
 def overflow_later(patient: Patient, parameters: Parameters) -> list[Suspicion]:
     """Whether outputs stopped being finite while the parameters still were."""
     y = patient.forward(parameters, patient.data[0])
     if np.all(np.isfinite(y)):
-        return []
+        return [dataclasses.replace(found, weight=0.7) for found in _overflow_in_loss(patient, y)]
     found = _overflow(patient, y, parameters)
     return [dataclasses.replace(found, weight=0.7)] if found.cause == "softmax_overflow" else []
 
@@ -65,7 +84,7 @@ def _overflow(patient: Patient, y: HostArray, parameters: Parameters) -> Suspici
     small = {name: 1e-3 * values if values.dtype.kind == "f" else values for name, values in parameters.items()}
     tame = patient.forward(small, patient.data[0])
     share = 100.0 * float(np.mean(~np.isfinite(y)))
-    if np.all(np.isfinite(tame)) and (_sums_to_one(tame, 1) or is_labels(patient.data[1], y)):
+    if np.all(np.isfinite(tame)) and (_sums_to_one(tame, 1) or _sums_to_one(np.exp(np.minimum(tame, 9.0)), 1)):
         return Suspicion(
             "softmax_overflow",
             f"{share:.0f} % of the outputs are not finite, and with weights a thousand times smaller all are and rows "

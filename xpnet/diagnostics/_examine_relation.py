@@ -14,10 +14,12 @@ from xpnet.diagnostics._trials import Trials
 _MANY = 400
 """Examples that are looked at."""
 _SHUFFLES = 40
-_ABOVE = 3.5
+_ABOVE = 4.0
 """A relation lies so many deviations from that of shuffled targets."""
 _PAIRS = 12
 """Up to so many features, their products are features, too."""
+_UNSEEN = 25
+"""On fewer examples a loss below the baseline's may be chance."""
 _LESS = 0.93
 """A network that knows something of examples it has not seen brings their loss below this share of the baseline's."""
 
@@ -112,6 +114,8 @@ def generalizes(trials: Trials) -> bool:
     (x, t), steps = trials.patient.data, max(1, trials.steps // 10)
     order = np.random.default_rng(2).permutation(len(x))
     rows, others = order[: 3 * len(x) // 4], order[3 * len(x) // 4 :]
+    if len(others) < _UNSEEN:
+        return False
     learner = dataclasses.replace(trials.patient, data=(x[rows], t[rows]))
     unseen = dataclasses.replace(trials.patient, data=(x[others], t[others]))
     parameters = trials.patient.parameters
