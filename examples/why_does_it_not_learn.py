@@ -8,8 +8,9 @@ still not much better than a straight line.
 one cause after the other, and tries its remedies before it prints them. Here it finds that all hinges (where a ReLU
 bends, x = -b / w) lie at the edge of the data: the network starts as a straight line.
 
-The remedy is to centre the inputs. The same program with the same steps then follows the sine, and now a higher rate
-pays, which before brought little. Asked again, the doctor finds nothing wrong.
+The remedy is to centre the inputs; then a higher rate pays, which before brought little. The doctor tries both on a
+copy, and names the rate. The same program with the same steps then follows the sine, with an error more than a hundred
+times smaller. Asked again, the doctor finds nothing wrong.
 
 `sine_regression.py` tells the same story with xpnet's own layers. This one computes with NumPy, whatever the backend.
 """
@@ -91,6 +92,11 @@ def diagnosed(network: Network, train: tuple[Any, Any], test: tuple[Any, Any]) -
     )
 
 
+def named_rate(report: Report, rate: float) -> float:
+    """The learning rate that the first remedy was tried with."""
+    return rate * ((report.findings[0].verified or {}).get("rate", 1.0) if report.findings else 1.0)
+
+
 # Training, before and after -------------------------------------------------------------------------------------------
 
 
@@ -157,21 +163,23 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
     (x, t), (x_test, t_test) = sine()
     question, centred = data.MinMax(x), data.Standardize(x)
 
-    for title, scale, rate in (
-        ("The learner's network, inputs in [0, 1], rate 0.01", question, 0.01),
-        ("With centred inputs, rate 0.1", centred, 0.1),
-    ):
-        if not options.no_diagnosis:
-            print(f"{title}:\n{diagnosed(Network(rate), (scale(x), t), (scale(x_test), t_test))}\n", flush=True)
+    def diagnose(title: str, scale: Scale, rate: float) -> Report:
+        report = diagnosed(Network(rate), (scale(x), t), (scale(x_test), t_test))
+        print(f"{title}:\n{report}\n", flush=True)
+        return report
 
-    runs = {
-        f"{name}, rate {rate}": train(Network(rate), scale, options.steps)
-        for name, scale in (("inputs in [0, 1]", question), ("centred inputs", centred))
-        for rate in (0.01, 0.1)
-    }
+    mended = 0.1
+    if not options.no_diagnosis:
+        report = diagnose("The learner's network, inputs in [0, 1], rate 0.01", question, 0.01)
+        mended = named_rate(report, 0.01)
+        diagnose(f"With centred inputs, rate {mended:g}", centred, mended)
+
+    settings = [("inputs in [0, 1]", question, rate) for rate in (0.01, mended)]
+    settings += [("centred inputs", centred, rate) for rate in (0.01, mended)]
+    runs = {f"{name}, rate {rate:g}": train(Network(rate), scale, options.steps) for name, scale, rate in settings}
     before, *_, after = runs.values()
     save(draw(before, after, runs), options.out / "why_does_it_not_learn.png")
-    rows = [[name, f"{run.error:.5f}", f"{before.error / run.error:.0f}"] for name, run in runs.items()]
+    rows = [[name, f"{run.error:.5f}", f"{before.error / run.error:.3g}"] for name, run in runs.items()]
     print_table(["setting", f"test MSE after {options.steps} steps", "times smaller"], rows)
     return {name: run.error for name, run in runs.items()}
 

@@ -13,6 +13,8 @@ from xpnet.backend import HostArray
 from xpnet.diagnostics._patient import Parameters, Patient, seeded
 
 _BATCH = 64
+_QUICK = 1.2e-3
+"""Seconds of a step, below which runs are longer than there is time for on a busy machine."""
 _RATES = (0.1, 0.3, 0.03, 0.01, 1e-3, 1e-4, 1e-5)
 _SHOWN = 512
 """Examples that losses are looked at on."""
@@ -86,7 +88,7 @@ class Trials:
         started, clock = time.thread_time(), time.perf_counter()  # what others compute there is no matter, if not much
         self.run(patient.parameters, steps=5)
         each = max(time.thread_time() - started, (time.perf_counter() - clock) / 3) / 6
-        self.steps = int(min(3000, max(200, seconds / max(each, 1e-6))))
+        self.steps = int(min(3000, max(500 if each < _QUICK else 200, seconds / max(each, 1e-6))))
         if patient.call_step is None:
             self.rate = self._own_rate()
 
