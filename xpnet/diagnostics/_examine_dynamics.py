@@ -71,8 +71,7 @@ def examine_dynamics(patient: Patient, trials: Trials, course: Course) -> list[S
                 tried=[Attempt("", lambda trials, scale: best)],
             )
         ]
-    little = (2.0 * _LITTLE if much else _LITTLE) if moved < _SLOW else _HARDLY if moved < 5.0 * _SLOW else -math.inf
-    if scale >= 100.0 and course.moved < little and (much or not course.knew):
+    if scale >= 100.0 and _hardly_moves(course, moved, much=much) and (much or not course.knew):
         return [
             Suspicion(
                 "rate_low",
@@ -85,6 +84,13 @@ def examine_dynamics(patient: Patient, trials: Trials, course: Course) -> list[S
             )
         ]
     return []
+
+
+def _hardly_moves(course: Course, moved: float, *, much: bool) -> bool:
+    """Whether short steps, or quite short ones that change next to nothing, leave the loss about where it was."""
+    if moved < _SLOW:
+        return course.moved < (2.0 * _LITTLE if much else _LITTLE)
+    return moved < 5.0 * _SLOW and course.moved < _HARDLY and course.trial.end > (1.0 - _HARDLY) * course.trial.start
 
 
 def _end(trial: Trial) -> float:

@@ -10,6 +10,7 @@ from xpnet.backend import HostArray
 from xpnet.diagnostics._check_gradients import check_gradients
 from xpnet.diagnostics._examine_data import standardize
 from xpnet.diagnostics._examine_initialization import redrawn
+from xpnet.diagnostics._examine_signs import examine_signs
 from xpnet.diagnostics._patient import Parameters, Patient, PatientError
 from xpnet.diagnostics._report import Finding, Report
 from xpnet.diagnostics._suspicion import Suspicion
@@ -48,6 +49,9 @@ def examine_gradients(patient: Patient) -> tuple[list[Suspicion], list[str]]:
         return [_uphill(upwards)], []
     rate = _rate(patient, x, t)
     if rate is None:
+        signs = examine_signs(patient, x, t)
+        if signs is not None:
+            return signs, ["gradients: of the step only the directions were compared; give gradients= to have them checked"]
         return [], ["gradients: the step is no plain gradient descent; give gradients= to have them checked"]
 
     def followed(parameters: Parameters, x: HostArray, t: HostArray) -> Parameters:

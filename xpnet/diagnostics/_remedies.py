@@ -72,8 +72,11 @@ def _rate(patient: Patient) -> float | None:
     moved = {name: patient.parameters[name].astype(float) - new[name] for name in slopes}
     g = np.concatenate([slope.reshape(-1) for slope in slopes.values()])
     d = np.concatenate([moved[name].reshape(-1) for name in slopes])
-    rate = float(d @ g / max(float(g @ g), 1e-300))
-    plain = g.size == d.size and float(np.linalg.norm(d - rate * g)) <= 1e-3 * float(np.linalg.norm(d))
+    sizes = np.abs(g)[np.abs(g) > 1e-3 * np.abs(g).max(initial=0.0)]
+    if g.size != d.size or sizes.size < 3 or np.ptp(sizes) < 0.05 * sizes.max():  # it may as well go along signs
+        return None
+    rate = float(d @ g / float(g @ g))
+    plain = float(np.linalg.norm(d - rate * g)) <= 1e-3 * float(np.linalg.norm(d))
     return rate if plain and rate > 0.0 else None
 
 
