@@ -19,7 +19,7 @@ from xpnet.diagnostics._examine_program import check_outputs, examine_program, r
 from xpnet.diagnostics._examine_relation import examine_relation
 from xpnet.diagnostics._illustration import illustrated
 from xpnet.diagnostics._patient import Patient, PatientError, seeded
-from xpnet.diagnostics._remedies import at_another_rate, best_of, rate_in_words, told_of
+from xpnet.diagnostics._remedies import at_another_rate, first_that_helps, rate_in_words, told_of
 from xpnet.diagnostics._report import Finding, Report
 from xpnet.diagnostics._suspicion import Attempt, Suspicion
 from xpnet.diagnostics._trials import Course, Trial, Trials
@@ -137,8 +137,8 @@ class _Diagnosis:
         kept: dict[int, tuple[Attempt, Trial]] = {}
         for i, suspicion in enumerate(self.suspicions):
             enough = _ANY if suspicion.strong else _MUCH if course.learned > _LEARNED else _BETTER
-            tried = best_of(suspicion.tried, trials)
-            if tried is not None and tried[1].end < enough * before:
+            tried = first_that_helps(suspicion.tried, trials, enough * before)
+            if tried is not None:
                 kept[i] = tried
                 self.tried[i] = told_of(course, *tried)
         first = min(self.ranked(), default=None, key=lambda pair: -pair[1])

@@ -36,10 +36,10 @@ def explain(examination: Examination, outcome: Outcome, context: Context) -> lis
     stale = _constant(examination, outcome)
     if stale is not None:
         return [stale]
-    misshapen = [wrong for wrong in outcome.wrong if _misshapen(wrong, tolerance)]
+    sizes = _sizes(examination, context)
+    misshapen = [wrong for wrong in outcome.wrong if _misshapen(wrong, tolerance, sizes)]
     if misshapen:
         return _shapes(misshapen)
-    sizes = _sizes(examination, context)
     simple = {wrong.name: simple_mistake(wrong, tolerance, sizes) for wrong in outcome.wrong}
     _settle_zero_sums(simple, outcome)
     groups = _grouped(simple)
@@ -241,9 +241,11 @@ def _is_loss_summed(group: Sequence[Mistake], traced: Traced) -> bool:
 # What is said ------------------------------------------------------------------------------------------------------
 
 
-def _misshapen(wrong: Wrong, tolerance: float) -> bool:
-    """Whether a weight's gradient has a shape that is not the weight's; a bias's tells along which axis it is summed."""
-    return wrong.shaped is None and not wrong.is_bias and simple_mistake(wrong, tolerance, {}) is None
+def _misshapen(wrong: Wrong, tolerance: float, sizes: Mapping[str, int]) -> bool:
+    """Whether a gradient's shape is not the parameter's; a bias's with examples tells the axis that it is summed over."""
+    if wrong.shaped is not None or (wrong.is_bias and sizes.get("examples", 0) in (0, *wrong.given.shape)):
+        return False
+    return simple_mistake(wrong, tolerance, sizes) is None
 
 
 def _shapes(wrongs: Sequence[Wrong]) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""Remedies on a copy: the best form of one, the learning rate it bears, and what is told of it."""
+"""Remedies on a copy: the form that helps, the learning rate it bears, and what is told of it."""
 
 import math
 from collections.abc import Sequence
@@ -11,8 +11,6 @@ from xpnet.diagnostics._patient import Patient, PatientError
 from xpnet.diagnostics._suspicion import Attempt
 from xpnet.diagnostics._trials import Course, Trial, Trials
 
-_CLEARLY = 0.3
-"""A later form of a remedy is taken if it brings the loss below this share of an earlier one's."""
 _PAYS = 0.5
 """Another rate is named if it brings the loss below this share."""
 _ENOUGH = 0.01
@@ -21,14 +19,13 @@ _LONGER = (3.0, 10.0, 30.0, 100.0, 300.0)
 _SHORTER = (0.3, 0.1)
 
 
-def best_of(attempts: Sequence[Attempt], trials: Trials) -> tuple[Attempt, Trial] | None:
-    """The first form of a remedy, or a later one that is clearly better; None if none ends finite."""
-    best: tuple[Attempt, Trial] | None = None
+def first_that_helps(attempts: Sequence[Attempt], trials: Trials, below: float) -> tuple[Attempt, Trial] | None:
+    """The first form of a remedy that brings the loss below this; None if none does."""
     for attempt in attempts:
         trial = attempt.run(trials, 1.0)
-        if trial.finite and (best is None or trial.end < _CLEARLY * best[1].end):
-            best = attempt, trial
-    return best
+        if trial.finite and trial.end < below:
+            return attempt, trial
+    return None
 
 
 def at_another_rate(attempt: Attempt, trial: Trial, trials: Trials, before: float) -> tuple[float, Trial]:
@@ -42,10 +39,11 @@ def at_another_rate(attempt: Attempt, trial: Trial, trials: Trials, before: floa
         runs = [(1.0, trial)]
         for scale in scales:
             run = attempt.run(trials, scale)
-            if not run.finite or run.end > runs[-1][1].end:
+            if not run.finite or run.end > 1.5 * runs[-1][1].end:  # a plateau may lie between
                 break
             runs.append((scale, run))
-        scale, best = next(pair for pair in runs if pair[1].end < 2.0 * runs[-1][1].end)
+        least = min(run.end for _, run in runs)
+        scale, best = next(pair for pair in runs if pair[1].end <= 2.0 * least)
         if best.end < _PAYS * trial.end:
             return scale, best
     return 1.0, trial
