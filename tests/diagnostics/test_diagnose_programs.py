@@ -300,7 +300,7 @@ def test_a_loss_of_large_logits_that_overflows_is_found():
 def test_a_remedy_is_tried_with_the_rate_that_it_bears(activation):
     random = np.random.default_rng(0)
     x = random.random((100, 1))
-    program = Program((x, np.sin(2.0 * np.pi * x)), [1, 60, 1], activation, rate=0.01, gain=0.1)
+    program = Program((x, np.sin(2.0 * np.pi * x)), [1, 60, 1], activation, rate=0.01, gain=0.5)
     finding = program.diagnosed().findings[0]
     assert finding.cause == "hinges_outside_data"
     assert finding.verified["after"] < finding.verified["at_the_same_rate"] / 2.0
@@ -313,7 +313,7 @@ def test_a_remedy_is_tried_with_the_rate_that_it_bears(activation):
 def test_without_gradients_a_rate_is_named_by_how_many_times_it_is_higher():
     random = np.random.default_rng(0)
     x = random.random((100, 1))
-    program = Program((x, np.sin(2.0 * np.pi * x)), [1, 60, 1], "relu", rate=0.01, gain=0.1)
+    program = Program((x, np.sin(2.0 * np.pi * x)), [1, 60, 1], "relu", rate=0.01, gain=0.5)
     finding = program.diagnosed(gradients=None).findings[0]
     assert f"a learning rate {finding.verified['rate']:g} times higher" in finding.verified["what"]
 

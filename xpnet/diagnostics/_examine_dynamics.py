@@ -58,7 +58,8 @@ def examine_dynamics(patient: Patient, trials: Trials, course: Course) -> list[S
         return []
     much = best.end < _MUCH * course.trial.end
     lost = not course.trial.finite or (course.learned < 0.0 and much)
-    if (scale < 0.3 and (lost or much or course.learned < _HALF)) or (scale < 1.0 and lost):
+    stays = course.learned < _HALF and not course.trial.falls
+    if (scale < 0.3 and (lost or much or stays)) or (scale < 1.0 and lost):
         how = "diverges" if not course.trial.finite else f"ends at {course.trial.end:.3g}"
         return [
             Suspicion(

@@ -16,6 +16,8 @@ _BATCH = 64
 _QUICK = 1.2e-3
 """Seconds of a step, below which runs are longer than there is time for on a busy machine."""
 _RATES = (0.1, 0.3, 0.03, 0.01, 1e-3, 1e-4, 1e-5)
+_FALLING = 0.8
+"""A loss falls if its end is below this share of the second quarter's."""
 _SHOWN = 512
 """Examples that losses are looked at on."""
 
@@ -37,6 +39,12 @@ class Trial:
     losses: tuple[float, ...]
     steps: int
     parameters: Parameters
+
+    @property
+    def falls(self) -> bool:
+        """Whether the loss still falls at the end."""
+        early = self.losses[len(self.losses) // 4 : len(self.losses) // 2]
+        return self.finite and len(early) > 0 and self.end < _FALLING * float(np.median(early))
 
     @property
     def finite(self) -> bool:
@@ -85,9 +93,9 @@ class Trials:
         self.rate: float | None = None
         self.steps = 20
         self.batch = patient.batch_size(min(_BATCH, len(patient.data[0])))
-        started, clock = time.thread_time(), time.perf_counter()  # what others compute there is no matter, if not much
+        started = time.thread_time()  # a machine that is busy otherwise makes runs longer, not worse
         self.run(patient.parameters, steps=5)
-        each = max(time.thread_time() - started, (time.perf_counter() - clock) / 3) / 6
+        each = (time.thread_time() - started) / 6
         self.steps = int(min(3000, max(500 if each < _QUICK else 200, seconds / max(each, 1e-6))))
         if patient.call_step is None:
             self.rate = self._own_rate()
