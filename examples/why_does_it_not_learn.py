@@ -174,7 +174,9 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
         mended = named_rate(report, 0.01)
         diagnose(f"With centred inputs, rate {mended:g}", centred, mended)
 
-    settings = [("inputs in [0, 1]", question, rate) for rate in (0.01, mended)]
+    settings: list[tuple[str, data.MinMax | data.Standardize, float]] = [
+        ("inputs in [0, 1]", question, rate) for rate in (0.01, mended)
+    ]
     settings += [("centred inputs", centred, rate) for rate in (0.01, mended)]
     runs = {f"{name}, rate {rate:g}": train(Network(rate), scale, options.steps) for name, scale, rate in settings}
     before, *_, after = runs.values()

@@ -1,4 +1,4 @@
-"""Programs as strangers write them: other activations, losses, optimizers, names and habits than those of the clinic."""
+"""Programs as strangers write them: other activations, losses, optimizers and habits than those of the clinic."""
 
 import numpy as np
 import pytest

@@ -160,7 +160,7 @@ class _Diagnosis:
         self.suspicions[i] = dataclasses.replace(suspicion, remedy=f"{remedy}; then {rate} pays")
 
     def ranked(self) -> list[tuple[int, float]]:
-        """What is certain, and what a remedy has shown, with weights; one that brings little beside another stands behind."""
+        """What is certain or a remedy has shown, with weights; one that brings little beside another stands behind."""
         gains = {i: _gain(result) for i, result in self.tried.items()}
         best = max(gains.values(), default=0.0)
         return [

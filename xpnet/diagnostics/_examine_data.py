@@ -209,7 +209,7 @@ def _balance(patient: Patient, y: HostArray) -> list[Suspicion]:
         return [
             Suspicion(
                 "labels_imbalanced",
-                f"all {len(t)} targets are the same ({t[0].tolist()}), labels of one class: there is nothing to tell apart",
+                f"all {len(t)} targets are the same ({t[0].tolist()}), labels of one class: nothing can be told apart",
                 0.97,
                 {"share": 1.0},
                 certain=True,

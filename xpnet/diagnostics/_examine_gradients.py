@@ -24,7 +24,7 @@ _VAGUE = {"gradient_wrong", "gradient_scale"}
 _REPEATS = 60
 _NEAR_ONE = 0.01
 _ALONG = 0.3
-"""A step whose cosine with the gradient is above this goes uphill; one along the signs of its elements has 0.5 to 0.9."""
+"""A step whose cosine with the gradient is above this goes uphill; one along its elements' signs has 0.5 to 0.9."""
 _PLACES = 300
 """Elements of a parameter that differences are taken of."""
 
@@ -40,7 +40,8 @@ def examine_gradients(patient: Patient) -> tuple[list[Suspicion], list[str]]:
         return _suspicions(report), list(report.unchecked)
     if patient.call_gradients is not None:
         report = _checked(patient, lambda p: patient.gradients(p, x, t), x, t)
-        found = [*_confirmed(patient, report, patient.gradients, x, t), *_against(patient, x, t), *_left_out(patient, x, t)]
+        found = _confirmed(patient, report, patient.gradients, x, t)
+        found += [*_against(patient, x, t), *_left_out(patient, x, t)]
         return found, list(report.unchecked)
     if patient.call_step is None:
         return [], ["gradients: neither gradients nor a step was given"]
@@ -51,7 +52,7 @@ def examine_gradients(patient: Patient) -> tuple[list[Suspicion], list[str]]:
     if rate is None:
         signs = examine_signs(patient, x, t)
         if signs is not None:
-            return signs, ["gradients: of the step only the directions were compared; give gradients= to have them checked"]
+            return signs, ["gradients: only the step's directions were compared; give gradients= to have them checked"]
         return [], ["gradients: the step is no plain gradient descent; give gradients= to have them checked"]
 
     def followed(parameters: Parameters, x: HostArray, t: HostArray) -> Parameters:
@@ -64,9 +65,7 @@ def examine_gradients(patient: Patient) -> tuple[list[Suspicion], list[str]]:
     return _confirmed(patient, report, followed, x, t), list(report.unchecked)
 
 
-def _confirmed(
-    patient: Patient, report: Report, gradients: Gradients, x: HostArray, t: HostArray
-) -> list[Suspicion]:
+def _confirmed(patient: Patient, report: Report, gradients: Gradients, x: HostArray, t: HostArray) -> list[Suspicion]:
     """What is wrong in no known way has to be so with other weights too: a loss is flat where it is clipped."""
     causes = {finding.cause for finding in report.findings}
     if not causes & _VAGUE:
@@ -143,7 +142,7 @@ def _left_out(patient: Patient, x: HostArray, t: HostArray) -> list[Suspicion]:
     return [
         Suspicion(
             "gradient_zero",
-            f"no gradient is given for {', '.join(names)}, which the outputs depend on: training leaves them as they are",
+            f"no gradient is given for {', '.join(names)}, which outputs depend on: training leaves them as they are",
             _WEIGHT,
             {"parameters": names},
             certain=True,

@@ -91,7 +91,7 @@ def _fits(x: HostArray, values: HostArray, whole: bool) -> Iterator[Callable[[Ho
 
     def centred(values: HostArray) -> HostArray:
         columns = values if classes is None else (values == classes).astype(float)
-        return columns - columns.mean(axis=0)
+        return np.asarray(columns - columns.mean(axis=0))
 
     def explained(features: HostArray) -> Callable[[HostArray], float]:
         u, s, _ = np.linalg.svd(features - features.mean(axis=0), full_matrices=False)

@@ -29,7 +29,7 @@ _DIFFER = 0.95
 
 
 def examine_signs(patient: Patient, x: HostArray, t: HostArray) -> list[Suspicion] | None:
-    """What is wrong with the directions of a step; None where it does not go along signs, or the network is not known."""
+    """What is wrong with the directions of a step; None where it follows no signs, or the network is not known."""
     inside = patient.inside
     if inside is None:
         return None

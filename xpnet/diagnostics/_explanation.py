@@ -13,7 +13,16 @@ from xpnet.diagnostics._inside_backward import Mistake, Pass, backward
 from xpnet.diagnostics._inside_trace import Traced, Tracer
 from xpnet.diagnostics._known_losses import known_loss, target_rows
 from xpnet.diagnostics._report import Finding
-from xpnet.diagnostics._simple_mistakes import Explained, Wrong, close, factor_name, joined, simple_mistake
+from xpnet.diagnostics._simple_mistakes import (
+    Explained,
+    Wrong,
+    close,
+    factor_name,
+    joined,
+    misshapen,
+    shape_findings,
+    simple_mistake,
+)
 from xpnet.diagnostics._trial_arrays import is_array, on_host
 
 _SHOWN = 50
@@ -37,9 +46,9 @@ def explain(examination: Examination, outcome: Outcome, context: Context) -> lis
     if stale is not None:
         return [stale]
     sizes = _sizes(examination, context)
-    misshapen = [wrong for wrong in outcome.wrong if _misshapen(wrong, tolerance, sizes)]
-    if misshapen:
-        return _shapes(misshapen)
+    other_shapes = [wrong for wrong in outcome.wrong if misshapen(wrong, tolerance, sizes)]
+    if other_shapes:
+        return shape_findings(other_shapes)
     simple = {wrong.name: simple_mistake(wrong, tolerance, sizes) for wrong in outcome.wrong}
     _settle_zero_sums(simple, outcome)
     groups = _grouped(simple)
@@ -241,27 +250,8 @@ def _is_loss_summed(group: Sequence[Mistake], traced: Traced) -> bool:
 # What is said ------------------------------------------------------------------------------------------------------
 
 
-def _misshapen(wrong: Wrong, tolerance: float, sizes: Mapping[str, int]) -> bool:
-    """Whether a gradient's shape is not the parameter's; a bias's with examples tells the axis that it is summed over."""
-    if wrong.shaped is not None or (wrong.is_bias and sizes.get("examples", 0) in (0, *wrong.given.shape)):
-        return False
-    return simple_mistake(wrong, tolerance, sizes) is None
-
-
-def _shapes(wrongs: Sequence[Wrong]) -> list[Finding]:
-    return [
-        Finding(
-            "wrong_shape",
-            f"the gradient of {wrong.name} has shape {wrong.given.shape}, and {wrong.name} {wrong.parameter.shape}",
-            {"parameter": wrong.name, "gradient": list(wrong.given.shape), "shape": list(wrong.parameter.shape)},
-            weight=0.97,
-        )
-        for wrong in wrongs
-    ]
-
-
 def _unknown(examination: Examination, outcome: Outcome, names: set[str]) -> list[Finding]:
-    found = _shapes([wrong for wrong in outcome.wrong if wrong.name in names and wrong.shaped is None])
+    found = shape_findings([wrong for wrong in outcome.wrong if wrong.name in names and wrong.shaped is None])
     rest = [wrong for wrong in outcome.wrong if wrong.name in names and wrong.shaped is not None]
     if rest:
         evidence = _evidence(outcome, {wrong.name for wrong in rest})

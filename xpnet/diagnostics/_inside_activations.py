@@ -68,7 +68,7 @@ def _density(z: HostArray) -> HostArray:
 
 
 def _normal(z: HostArray) -> HostArray:
-    """The distribution function of the normal distribution, by its Taylor series around the nearest place of a table."""
+    """The distribution function of the normal distribution, by a Taylor series around the nearest place of a table."""
     at, values = _normal_table()
     i = np.clip(np.rint((np.nan_to_num(z) + 10.0) * 256.0), 0, len(at) - 1).astype(int)
     a, h = at[i], np.clip(z, -10.0, 10.0) - at[i]
@@ -104,9 +104,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "elu": _elu(),
     "silu": Activation(lambda z: z * sigmoid(z), lambda z: sigmoid(z) * (1.0 + z * (1.0 - sigmoid(z)))),
     "gelu(tanh)": Activation(_gelu_tanh, _dgelu_tanh),
-    "gelu": Activation(
-        lambda z: z * _normal(z), lambda z: _normal(z) + z * _density(z)
-    ),
+    "gelu": Activation(lambda z: z * _normal(z), lambda z: _normal(z) + z * _density(z)),
     "selu": _elu(1.6732632423543772, 1.0507009873554805),
     "mish": Activation(lambda z: z * np.tanh(_softplus(z)), _dmish),
     "softsign": Activation(

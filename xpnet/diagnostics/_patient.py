@@ -130,7 +130,7 @@ class Patient:
         keys = {name: key_of(name, found) for name in self.parameters}
         if not any(key is not None for key in keys.values()):
             names = f"({', '.join(map(str, found))}) are not the parameters' ({', '.join(self.parameters)})"
-            raise PatientError("gradients", f"gives a dict whose names {names}: give each gradient its parameter's name")
+            raise PatientError("gradients", f"gives a dict whose names {names}: give each its parameter's name")
         found = {name: found[key] for name, key in keys.items() if key is not None}
         arrays = {name: _array("gradients", values) for name, values in found.items()}
         wrong = [name for name in arrays if arrays[name].dtype.kind not in "fiub"]
@@ -146,7 +146,9 @@ class Patient:
         changed = self._given(parameters)
         returned = self._call("step", self.call_step, changed, np.array(x), np.array(t))
         for new in returned if isinstance(returned, tuple) else (returned,):
-            if isinstance(new, Mapping) and all(np.shape(new.get(n)) == v.shape for n, v in parameters.items()):
+            if isinstance(new, Mapping) and all(
+                n in new and np.shape(new[n]) == v.shape for n, v in parameters.items()
+            ):
                 changed = dict(new)
         missing = [name for name in parameters if name not in changed]
         if missing:

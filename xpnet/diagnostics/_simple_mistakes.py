@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from xpnet.backend import HostArray
+from xpnet.diagnostics._report import Finding
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,26 @@ def _term_missing(wrong: Wrong, tolerance: float, sizes: Mapping[str, int]) -> E
             ends = "that the loss's penalty gives" if factor > 0.0 else "of a penalty that the loss does not have"
             return Explained("gradient_term", f"{kind} the term {abs(factor):.4g} * {what}, {ends}", factor)
     return None
+
+
+def misshapen(wrong: Wrong, tolerance: float, sizes: Mapping[str, int]) -> bool:
+    """Whether a gradient's shape is not the parameter's; of a bias, an axis of examples is another mistake."""
+    if wrong.shaped is not None or (wrong.is_bias and sizes.get("examples", 0) in (0, *wrong.given.shape)):
+        return False
+    return simple_mistake(wrong, tolerance, sizes) is None
+
+
+def shape_findings(wrongs: Sequence[Wrong]) -> list[Finding]:
+    """A finding for each gradient of another shape than its parameter."""
+    return [
+        Finding(
+            "wrong_shape",
+            f"the gradient of {wrong.name} has shape {wrong.given.shape}, and {wrong.name} {wrong.parameter.shape}",
+            {"parameter": wrong.name, "gradient": list(wrong.given.shape), "shape": list(wrong.parameter.shape)},
+            weight=0.97,
+        )
+        for wrong in wrongs
+    ]
 
 
 def joined(names: Sequence[str]) -> str:
