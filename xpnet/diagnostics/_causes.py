@@ -94,14 +94,15 @@ CAUSES: dict[str, Cause] = {
     ),
     "labels_imbalanced": Cause(
         "data",
-        "nearly all labels are of one class",
+        "all labels are of one class, or nearly all",
         "labels are counted",
         "weigh the classes, or sample them evenly",
     ),
     "labels_shuffled": Cause(
         "data",
         "targets have nothing to do with the inputs",
-        "neighbours' targets, and a reference network, against targets shuffled at random",
+        "neighbours' targets, and what features explain, against targets shuffled at random; the network itself on "
+        "examples that it has not seen",
         "shuffle inputs and targets by the same permutation",
     ),
     # Outputs
