@@ -45,10 +45,10 @@ def examine_gradients(patient: Patient) -> tuple[list[Suspicion], list[str]]:
         return found, list(report.unchecked)
     if patient.call_step is None:
         return [], ["gradients: neither gradients nor a step was given"]
-    upwards = _upwards(patient, x, t)
+    rate = _rate(patient, x, t)
+    upwards = _upwards(patient, x, t) if rate is None else []
     if upwards:
         return [_uphill(upwards)], []
-    rate = _rate(patient, x, t)
     if rate is None:
         signs = examine_signs(patient, x, t)
         if signs is not None:
@@ -201,28 +201,36 @@ def _suspicion(finding: Finding) -> Suspicion:
 
 def _rate(patient: Patient, x: HostArray, t: HostArray) -> float | None:
     """The rate of a step that is a plain descent, with one rate for most parameters."""
-    patient.reset()
+    rates, names, tell = _rates(patient, x, t)
+    if rates and not tell:  # a step along signs is as long for other examples, where gradients are not
+        others = _rates(patient, x[::2], t[::2])[0]
+        tell = any(abs(others.get(name, 0.0) / rate - 1.0) < 1e-3 for name, rate in rates.items())
+    if not rates or not tell:
+        return None
+    rate = float(np.median(list(rates.values())))
+    agree = sum(abs(each / rate - 1.0) < 0.01 for each in rates.values())
+    return rate if math.isfinite(rate) and agree * 2 >= names else None
+
+
+def _rates(patient: Patient, x: HostArray, t: HostArray) -> tuple[dict[str, float], int, bool]:
+    """The rates of parameters that move against their gradients, of how many, and whether it is not along signs."""
+    rates, names, tell = dict[str, float](), 0, False
     try:
+        patient.reset()
         new = patient.step(patient.parameters, x, t)
     except PatientError:
-        return None
-    rates, others, tell = {}, 0, False
+        return rates, names, tell
     for name in (name for name, values in patient.parameters.items() if values.dtype.kind == "f"):
         places, slope = _numeric(patient, name, x, t)
         moved = -_moved(patient, new, name)[places]
         if not slope.any():
             continue
-        sizes = np.abs(slope)[np.abs(slope) > 1e-3 * np.abs(slope).max()]
+        names += 1
         if _cosine(moved, slope) > 0.9999:
             rates[name] = float((moved * slope).sum() / (slope * slope).sum())
-            tell |= bool(np.ptp(sizes) > 0.05 * sizes.max())  # or steps along the signs look the same
-        else:
-            others += 1
-    if not rates or not tell:
-        return None
-    rate = float(np.median(list(rates.values())))
-    agree = sum(abs(each / rate - 1.0) < 0.01 for each in rates.values())
-    return rate if math.isfinite(rate) and agree * 2 >= len(rates) + others else None
+            sizes = np.abs(slope)[np.abs(slope) > 1e-3 * np.abs(slope).max()]
+            tell |= bool(np.ptp(sizes) > 0.05 * sizes.max())
+    return rates, names, tell
 
 
 def _cosine(a: HostArray, b: HostArray) -> float:
