@@ -142,7 +142,7 @@ class _Diagnosis:
                 kept[i] = tried
                 self.tried[i] = told_of(course, *tried)
         first = min(self.ranked(), default=None, key=lambda pair: -pair[1])
-        if first is not None and first[0] in kept:
+        if first is not None and first[0] in kept and trials.quick:
             self._with_another_rate(first[0], *kept[first[0]], trials, course)
 
     def _with_another_rate(self, i: int, attempt: Attempt, trial: Trial, trials: Trials, course: Course) -> None:

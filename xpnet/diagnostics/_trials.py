@@ -15,6 +15,8 @@ from xpnet.diagnostics._patient import Parameters, Patient, seeded
 _BATCH = 64
 _QUICK = 1.2e-3
 """Seconds of a step, below which runs are longer than there is time for on a busy machine."""
+_LONG = 2.0
+"""Seconds of a run, from which on there is time for the most needed runs only."""
 _RATES = (0.1, 0.3, 0.03, 0.01, 1e-3, 1e-4, 1e-5)
 _FALLING = 0.8
 """A loss falls if its end is below this share of the second quarter's."""
@@ -85,7 +87,12 @@ class Trials:
     ----------
     patient : who is run.
     seconds : for one run.
+
+    Attributes
+    ----------
     rate : of plain gradient descent, for a patient without a step of its own.
+    steps : of each run.
+    quick : whether there is time for many runs.
     """
 
     def __init__(self, patient: Patient, seconds: float) -> None:
@@ -97,6 +104,7 @@ class Trials:
         self.run(patient.parameters, steps=5)
         each = (time.thread_time() - started) / 6
         self.steps = int(min(3000, max(500 if each < _QUICK else 200, seconds / max(each, 1e-6))))
+        self.quick = each * self.steps < _LONG
         if patient.call_step is None:
             self.rate = self._own_rate()
 
