@@ -191,6 +191,18 @@ def test_a_weight_without_a_gradient_is_found():
     assert "no gradient is given for w1" in report.findings[0].sentence
 
 
+def test_a_gradient_that_is_kept_from_the_first_batch_is_stale():
+    program, cache = Program(wave(), [1, 20, 1]), {}
+
+    def gradients(p, x, t):
+        found = program.gradients(p, x, t)
+        return found | {"w1": cache.setdefault("w1", found["w1"]).copy()}
+
+    report = program.diagnosed(gradients=gradients, step=None)
+    assert first(report) == "gradient_stale"
+    assert "the gradients of w1 stay those of the first batch" in report.findings[0].sentence
+
+
 # Healthy programs ---------------------------------------------------------------------------------------------------
 
 

@@ -39,6 +39,9 @@ def examine_gradients(patient: Patient) -> tuple[list[Suspicion], list[str]]:
         report = patient.check(x, t)
         return _suspicions(report), list(report.unchecked)
     if patient.call_gradients is not None:
+        stale = _kept(patient, x, t)
+        if stale:
+            return stale, []
         report = _checked(patient, lambda p: patient.gradients(p, x, t), x, t)
         found = _confirmed(patient, report, patient.gradients, x, t)
         found += [*_against(patient, x, t), *_left_out(patient, x, t)]
@@ -127,6 +130,30 @@ def _upwards(patient: Patient, x: HostArray, t: HostArray) -> list[str]:
 
 def _moved(patient: Patient, new: Parameters, name: str) -> HostArray:
     return (new[name].astype(float) - patient.parameters[name]).reshape(-1)
+
+
+def _kept(patient: Patient, x: HostArray, t: HostArray) -> list[Suspicion]:
+    """Gradients that are to the last bit those of the first batch, for others and at other parameters."""
+    patient.reset()
+    first = patient.gradients(patient.parameters, x, t)
+    later = [patient.gradients(redrawn(patient, 0.5 * k), *_batch(patient, k, len(x))) for k in (1, 2)]
+    names = [
+        name
+        for name, slope in first.items()
+        if slope.size > 2 and np.any(slope) and all(np.array_equal(slope, each.get(name)) for each in later)
+    ]
+    if not names:
+        return []
+    return [
+        Suspicion(
+            "gradient_stale",
+            f"the gradients of {', '.join(names)} stay those of the first batch, for other examples and parameters: "
+            "they are kept, and not computed anew",
+            _WEIGHT,
+            {"parameters": names},
+            certain=True,
+        )
+    ]
 
 
 def _left_out(patient: Patient, x: HostArray, t: HostArray) -> list[Suspicion]:
