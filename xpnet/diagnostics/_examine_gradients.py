@@ -140,7 +140,7 @@ def _kept(patient: Patient, x: HostArray, t: HostArray) -> list[Suspicion]:
     names = [
         name
         for name, slope in first.items()
-        if slope.size > 2 and np.any(slope) and all(np.array_equal(slope, each.get(name)) for each in later)
+        if slope.size > 2 and np.any(slope) and all(_same(each, name, slope) for each in later)
     ]
     if not names:
         return []
@@ -154,6 +154,10 @@ def _kept(patient: Patient, x: HostArray, t: HostArray) -> list[Suspicion]:
             certain=True,
         )
     ]
+
+
+def _same(gradients: Parameters, name: str, slope: HostArray) -> bool:
+    return name in gradients and np.array_equal(gradients[name], slope)
 
 
 def _left_out(patient: Patient, x: HostArray, t: HostArray) -> list[Suspicion]:
