@@ -22,6 +22,8 @@ ALLOWANCE = 256 * 2**10
 _HANGS = 600.0  # seconds for a thousand files, after which the process says where it stands and ends, its folder left
 _MOST_KEPT = 300
 _INFLATED = 0.0003
+_MEMORY = Path("/dev/shm")
+"""Where files are not written to a disk, which would take most of the time."""
 _PIECE = 1000
 
 
@@ -74,6 +76,7 @@ class Reader:
         self.loader = loader
         self.folder = folder
         self.load, self.state = loader.begin()
+        self.before = self.state()
         self.last: Files = {}
 
     def answer(self, files: Files) -> Answer:
@@ -84,7 +87,7 @@ class Reader:
             if self.last.get(name) != content:
                 (self.folder / name).write_bytes(content)
         self.last = dict(files)
-        before, wrong, kind = self.state(), "", "loaded"
+        wrong, kind = "", "loaded"
         began = time.process_time()
         tracemalloc.start()
         try:
@@ -93,7 +96,7 @@ class Reader:
             kind = _place(error)
             if type(error) is not ValueError or str(self.folder) not in str(error):
                 wrong = f"{type(error).__name__} that is not documented, at {kind}"
-            elif self.state() != before:
+            elif self.state() != self.before:
                 wrong = f"something was changed before the error, at {kind}"
         except Exception as error:
             kind = _place(error)
@@ -102,6 +105,8 @@ class Reader:
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
             seconds = time.process_time() - began
+        if kind == "loaded":
+            self.before = self.state()
         allowed = 2 * self.loader.size(files)
         if not wrong and peak > allowed + ALLOWANCE:
             wrong = f"more memory than twice the honest size, {kind}"
@@ -129,7 +134,7 @@ def fuzz(name: str, files: int, seed: int) -> Report:
     A folder whose answer is of a new kind is kept and damaged further, so that mutations reach what lies behind others.
     """
     loader, random, report = LOADERS[name], Random(f"{name} {seed}"), Report()
-    folder = Path(tempfile.mkdtemp(prefix="xpnet-fuzz-"))
+    folder = Path(tempfile.mkdtemp(prefix="xpnet-fuzz-", dir=_MEMORY if _MEMORY.is_dir() else None))
     faulthandler.dump_traceback_later(_HANGS, exit=True)
     try:
         reader = Reader(loader, folder)

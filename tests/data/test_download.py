@@ -1,15 +1,19 @@
+import fcntl
 import hashlib
 import io
+import os
 import re
+import resource
 import socket
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 
-from xpnet.data import _download
+from xpnet.data import _download, _http
 from xpnet.data._download import download
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
@@ -154,6 +158,14 @@ def test_path_may_be_text_checksum_in_capitals_and_an_old_file_is_replaced(mirro
     path.write_bytes(b"old")
     download((mirror.offer("/a", sends(CONTENT)),), str(path), SHA256.upper())
     check_success(path)
+
+
+def test_the_file_that_is_there_already_is_not_asked_for(mirror, path):
+    path.parent.mkdir(parents=True)
+    path.write_bytes(CONTENT)
+    download([mirror.offer("/a", sends(CONTENT))], path, SHA256.upper())
+    check_success(path)
+    assert mirror.requests == []
 
 
 def test_cut_connection_is_resumed_in_the_same_call(mirror, path):
@@ -308,12 +320,13 @@ def test_mirror_that_sends_on(mirror, path):
     download([mirror.offer("/a", moved(there))], path, SHA256)
     check_success(path)
     path.unlink()
-    urls = [mirror.offer("/file", moved("file:///etc/passwd")), mirror.offer("/malformed", moved("http://["))]
-    refuse(urls, path, "HTTP 302 Found", "not reached: Invalid IPv6 URL")
+    places = ["file:///etc/passwd", "http://[", "ftp://127.0.0.1/a"]
+    urls = [mirror.offer(f"/{i}", moved(place)) for i, place in enumerate(places)]
+    refuse(urls, path, "HTTP 302 Found", "not reached: Invalid IPv6 URL", "not reached: unknown url type: ftp")
 
 
 def test_silent_server_times_out(mirror, path, monkeypatch):
-    monkeypatch.setattr(_download, "_TIMEOUT", 0.2)
+    monkeypatch.setattr(_http, "TIMEOUT", 0.2)
     done = threading.Event()
 
     def before_the_answer(handler):
@@ -335,6 +348,224 @@ def test_silent_server_times_out(mirror, path, monkeypatch):
     assert CONTENT.startswith(part_of(path).read_bytes())
 
 
+@pytest.mark.parametrize("place", ["headers", "body", "length of a piece", "behind the pieces"])
+def test_a_mirror_that_drips_is_given_up(mirror, path, monkeypatch, place):
+    """Each byte comes before the time-out, all of them would take days."""
+    monkeypatch.setattr(_http, "TIMEOUT", 0.5)
+    done = threading.Event()
+    begins = {
+        "headers": b"X-Header: ",
+        "body": b"Content-Length: 300000\r\n\r\n",
+        "length of a piece": b"Transfer-Encoding: chunked\r\n\r\n",
+        "behind the pieces": b"Transfer-Encoding: chunked\r\n\r\n0\r\n",
+    }
+
+    def drips(handler):
+        handler.send_response(200)
+        handler.flush_headers()
+        handler.wfile.write(begins[place])
+        for _ in range(1000):
+            try:
+                handler.wfile.write(b"0")
+            except OSError:
+                return
+            if done.wait(0.02):
+                return
+
+    urls = [mirror.offer("/slow", drips), mirror.offer("/a", sends(CONTENT))]
+    try:
+        with pytest.raises(ConnectionError, match=r"(fewer than 131072 bytes in 0\.5 s|timed out)\)?\n"):
+            download(urls[:1], path, SHA256)
+        download(urls, path, SHA256)
+    finally:
+        done.set()
+    check_success(path)
+
+
+def test_a_mirror_that_is_slow_enough_is_not_given_up(mirror, path, monkeypatch):
+    monkeypatch.setattr(_http, "TIMEOUT", 0.2)
+    monkeypatch.setattr(_http, "LEAST", 1000)
+
+    def sends_slowly(handler):
+        head(handler, 200, len(CONTENT))
+        for start in range(0, len(CONTENT), 30_000):
+            handler.wfile.write(CONTENT[start : start + 30_000])
+            threading.Event().wait(0.04)
+
+    download([mirror.offer("/a", *[sends_slowly] * 3, sends(CONTENT))], path, SHA256)
+    check_success(path)
+
+
+def test_what_a_redirection_says_beside_its_address_is_not_read(mirror, path):
+    def moves_without_end(handler):
+        head(handler, 302, 10**15, Location=there)
+        while True:
+            try:
+                handler.wfile.write(bytes(100_000))
+            except OSError:
+                return
+
+    there = mirror.offer("/there", sends(CONTENT))
+    download([mirror.offer("/a", moves_without_end)], path, SHA256)
+    check_success(path)
+
+
+def test_redirections_in_a_circle(mirror, path):
+    def moves(handler):
+        head(handler, 302, 0, Location="/a")
+
+    with pytest.raises(ConnectionError, match="HTTP 302 Found"):
+        download([mirror.offer("/a", moves)], path, SHA256)
+    assert len(mirror.requests) < 20
+
+
+def test_a_wrong_length(mirror, path):
+    def answers(length):
+        def answer(handler):
+            head(handler, 200, length)
+            handler.wfile.write(CONTENT)
+
+        return answer
+
+    short = hashlib.sha256(CONTENT[:1000]).hexdigest()
+    refuse([mirror.offer("/short", answers(1000))], path, f"sent a file of SHA-256 {short}, expected {SHA256}")
+    assert list(path.parent.iterdir()) == []
+    for length in (400_000, -5, "many"):
+        download([mirror.offer("/odd", answers(length))], path, SHA256)
+        check_success(path)
+        path.unlink()
+
+
+def test_a_part_beyond_the_limit_is_given_up(mirror, path):
+    keep_part(path, bytes(len(CONTENT) + 1))
+    download([mirror.offer("/a", sends(CONTENT))], path, SHA256, limit=len(CONTENT))
+    check_success(path)
+    assert mirror.requests == [("/a", None)]
+
+
+def test_a_full_disk_keeps_what_has_come(mirror, path):
+    url = mirror.offer("/a", sends(CONTENT))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (CUT, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            download([url], path, SHA256)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert part_of(path).read_bytes() == CONTENT[:CUT]
+    download([url], path, SHA256)
+    check_success(path)
+    assert mirror.requests == [("/a", None), ("/a", f"bytes={CUT}-")]
+
+
+def test_the_file_is_on_the_disk_before_it_has_its_name(mirror, path, monkeypatch):
+    done = []
+    for name in ("fsync", "replace"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *given, name=name, real=real: (done.append(name), real(*given))[1])
+    download([mirror.offer("/a", sends(CONTENT))], path, SHA256)
+    assert done == ["fsync", "replace"]
+
+
+# Several processes ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pool():
+    with ThreadPoolExecutor(4) as pool:
+        yield pool
+
+
+def test_of_several_at_once_one_downloads(mirror, path, pool):
+    """Threads exclude each other as processes do: a lock belongs to the open file."""
+    url = mirror.offer("/a", sends(CONTENT))
+    together = threading.Barrier(4)
+
+    def get():
+        together.wait()
+        return download([url], path, SHA256)
+
+    assert [found.result() for found in [pool.submit(get) for _ in range(4)]] == [path] * 4
+    check_success(path)
+    assert mirror.requests == [("/a", None)]
+
+
+def held(path, content=b""):
+    """The part as another process has it."""
+    keep_part(path, content)
+    file = open(part_of(path), "r+b")  # noqa: SIM115
+    fcntl.flock(file, fcntl.LOCK_EX)
+    return file
+
+
+def waiting(pool, path, urls, monkeypatch):
+    """A download that has begun to wait for the part."""
+    looked = threading.Event()
+    wait = _download.time.sleep
+    monkeypatch.setattr(_download.time, "sleep", lambda seconds: (looked.set(), wait(seconds)))
+    found = pool.submit(download, urls, path, SHA256)
+    assert looked.wait(10)
+    return found
+
+
+def test_what_another_process_downloads_is_waited_for(mirror, path, pool, monkeypatch):
+    with held(path) as part:
+        found = waiting(pool, path, [mirror.offer("/a", fails(500))], monkeypatch)
+        part.write(CONTENT)
+        part.flush()
+        os.replace(part_of(path), path)
+    assert found.result() == path
+    check_success(path)
+    assert mirror.requests == []
+
+
+def test_where_another_process_ends_its_download_is_gone_on_with(mirror, path, pool, monkeypatch):
+    with held(path, CONTENT[:CUT]):
+        found = waiting(pool, path, [mirror.offer("/a", sends(CONTENT))], monkeypatch)
+    assert found.result() == path
+    check_success(path)
+    assert mirror.requests == [("/a", f"bytes={CUT}-")]
+
+
+def test_where_another_process_gives_up_its_download_is_begun_anew(mirror, path, pool, monkeypatch):
+    with held(path):
+        found = waiting(pool, path, [mirror.offer("/a", sends(CONTENT))], monkeypatch)
+        part_of(path).unlink()
+    assert found.result() == path
+    check_success(path)
+
+
+def test_another_process_that_does_not_go_on_is_not_waited_for(path, monkeypatch):
+    monkeypatch.setattr(_download, "_PATIENCE", 0.2)
+    message = rf"{part_of(path)} is held by another process, which has added nothing for 0\.2 s"
+    with held(path, b"begun"), pytest.raises(ConnectionError, match=f"^{message}$"):
+        download(["http://127.0.0.1:9/a"], path, SHA256)
+    assert part_of(path).read_bytes() == b"begun"
+
+
+def test_where_files_cannot_be_locked_none_is(mirror, path, monkeypatch):
+    def flock(file, operation):
+        raise OSError("no locks here")
+
+    monkeypatch.setattr(_download.fcntl, "flock", flock)
+    download([mirror.offer("/a", sends(CONTENT))], path, SHA256)
+    check_success(path)
+
+
+def test_a_part_that_is_a_link_or_a_pipe_is_not_written_to(mirror, path, tmp_path):
+    url = mirror.offer("/a", sends(CONTENT))
+    (other := tmp_path / "other").write_bytes(b"precious")
+    path.parent.mkdir(parents=True)
+    part_of(path).symlink_to(other)
+    with pytest.raises(OSError, match="symbolic links"):
+        download([url], path, SHA256)
+    assert other.read_bytes() == b"precious"
+    part_of(path).unlink()
+    os.mkfifo(part_of(path))
+    with pytest.raises(FileExistsError, match=f"^{part_of(path)} is a pipe or a device, expected a file or nothing$"):
+        download([url], path, SHA256)
+
+
 def test_errors_of_the_disk_are_not_the_mirror_s(mirror, tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(FileExistsError):
@@ -353,6 +584,7 @@ def test_progress_is_shown_on_a_terminal_only(mirror, path, monkeypatch):
         download([mirror.offer("/a", sends(CONTENT))], path, SHA256)
         assert ("file.gz" in stream.getvalue()) is shown
         assert ("300k/300k" in stream.getvalue()) is shown
+        path.unlink()
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,8 @@ def cifar10(folder: str | os.PathLike[str]) -> tuple[_Split, _Split]:
     The six files of its binary version, `data_batch_1.bin` to `data_batch_5.bin` and `test_batch.bin`, are read from
     the folder or from `cifar-10-batches-bin` in it. Where some are missing, they are taken from the archive
     `cifar-10-binary.tar.gz` in the folder, which is downloaded first if need be, 170 MB. No other archive than the
-    published one is unpacked: its checksum is compared. It may be deleted afterwards. Where several processes share
-    the folder, let one of them call first.
+    published one is unpacked: its checksum is compared. It may be deleted afterwards. Several processes may call
+    at once: one downloads, the others wait.
 
     Parameters
     ----------

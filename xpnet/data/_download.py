@@ -1,19 +1,26 @@
 """Download one file from several mirrors: resumed where it was cut, kept only with the right checksum."""
 
+import fcntl
 import hashlib
 import http.client
 import os
 import re
-from collections.abc import Sequence
+import stat
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import BufferedRandom, BufferedReader
 from pathlib import Path
 from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
 
 from tqdm import tqdm
 
-_TIMEOUT = 30.0  # seconds of silence
+from xpnet.data._http import ask
+
 _TRIES = 3  # for each mirror
 _CHUNK = 1 << 16
+_PATIENCE = 600.0  # seconds without a byte from another process that downloads the same file
+_GLANCE = 0.05  # seconds between two looks at it
 
 
 class _MirrorError(Exception):
@@ -29,13 +36,16 @@ def download(urls: Sequence[str], path: str | os.PathLike[str], sha256: str, *, 
 
     The mirrors are asked in order. What arrives is kept in `<name>.part` beside `path`, so a download that was cut
     goes on from there, in this call or a later one. The file appears under its own name only once its checksum is
-    right; a file with another checksum is deleted and the next mirror is asked. A progress bar is shown where
-    standard error is a terminal. Two processes must not download to the same path at once.
+    right and it is on the disk; a file with another checksum is deleted and the next mirror is asked. So is it where a
+    mirror is silent for 30 seconds or sends less than 128 KiB in them. A progress bar is shown where standard error is
+    a terminal. Processes that download to the same path at once take turns, and find the file there when the first is
+    done.
 
     Parameters
     ----------
     urls : the addresses of the same file, http or https.
-    path : where to put the file; its folder is made if it is not there, and a file already there is replaced.
+    path : where to put the file; its folder is made if it is not there. A file already there is replaced, unless it
+        is this one.
     sha256 : the file's SHA-256, 64 hexadecimal digits.
     limit : bytes; a mirror that sends more is given up.
 
@@ -47,8 +57,8 @@ def download(urls: Sequence[str], path: str | os.PathLike[str], sha256: str, *, 
     ------
     ValueError : an address or `sha256` is malformed, or `urls` is empty.
     ConnectionError : no mirror delivered the file. The message gives each one's reason, and says which file to
-        put into which folder by hand.
-    OSError : the file cannot be written.
+        put into which folder by hand. Or another process has begun and does not go on.
+    OSError : the file cannot be written; what there is of it stays for a later call.
 
     Examples
     --------
@@ -71,63 +81,124 @@ def download(urls: Sequence[str], path: str | os.PathLike[str], sha256: str, *, 
     part = path.with_name(path.name + ".part")
     path.parent.mkdir(parents=True, exist_ok=True)
     failures = []
-    for url in urls:
-        try:
-            _fetch(url, part, sha256.lower(), limit)
-        except _MirrorError as error:
-            failures.append(f"  {url}: {error}")
-        else:
-            os.replace(part, path)
+    with _taken(part) as file:
+        if path.is_file() and digest(path) == sha256.lower():
             return path
+        for url in urls:
+            try:
+                _fetch(url, file, sha256.lower(), limit, path.name)
+            except _MirrorError as error:
+                failures.append(f"  {url}: {error}")
+            else:
+                os.fsync(file.fileno())
+                os.replace(part, path)
+                return path
     raise ConnectionError(
         "\n".join([f"{path.name} could not be downloaded:", *failures])
         + f"\nTo go on without network, put the file {path.name} (SHA-256 {sha256}) into the folder {path.parent}"
     )
 
 
-def _fetch(url: str, part: Path, sha256: str, limit: int) -> None:
+@contextmanager
+def _taken(part: Path) -> Iterator[BufferedRandom]:
+    """The part as an open file that no other process has; an empty one is removed at last."""
+    while True:
+        with _opened(part) as file:
+            _lock(file, part)
+            if not _is(file, part):  # it was finished or given up by the process that had it
+                continue
+            try:
+                yield file
+                return
+            finally:
+                if not _size(file) and _is(file, part):
+                    part.unlink()
+
+
+def _opened(part: Path) -> BufferedRandom:
+    descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise FileExistsError(f"{part} is a pipe or a device, expected a file or nothing")
+    return open(descriptor, "r+b")
+
+
+def _lock(file: BufferedRandom, part: Path) -> None:
+    """Waits for another process that has the file. Where files cannot be locked, none is."""
+    began, size = time.monotonic(), _size(file)
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_GLANCE)
+        except OSError:
+            return None
+        if size != _size(file):
+            began, size = time.monotonic(), _size(file)
+        if time.monotonic() - began > _PATIENCE:
+            raise ConnectionError(f"{part} is held by another process, which has added nothing for {_PATIENCE:g} s")
+
+
+def _is(file: BufferedRandom, path: Path) -> bool:
+    """Whether the open file is the one of this name."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def _size(file: BufferedRandom) -> int:
+    return os.fstat(file.fileno()).st_size
+
+
+def _empty(file: BufferedRandom) -> None:
+    file.seek(0)
+    file.truncate()
+
+
+def _fetch(url: str, file: BufferedRandom, sha256: str, limit: int, name: str) -> None:
     for tries_left in reversed(range(_TRIES)):
         try:
-            _try_once(url, part, sha256, limit)
+            _try_once(url, file, sha256, limit, name)
             return
         except _MirrorError as error:
             if not (error.again and tries_left):
                 raise
 
 
-def _try_once(url: str, part: Path, sha256: str, limit: int) -> None:
-    start = part.stat().st_size if part.exists() else 0
-    if start and digest(part) == sha256:
+def _try_once(url: str, file: BufferedRandom, sha256: str, limit: int, name: str) -> None:
+    if _size(file) > limit:
+        _empty(file)
+    start = _size(file)
+    if start and _digest(file) == sha256:
         return
-    _receive(url, part, start, limit)
-    found = digest(part)
+    _receive(url, file, start, limit, name)
+    found = _digest(file)
     if found != sha256:
-        part.unlink()
+        _empty(file)
         # After a resumed download the first piece, perhaps another mirror's, may be the wrong one.
         raise _MirrorError(f"sent a file of SHA-256 {found}, expected {sha256}", again=start > 0)
 
 
-def _receive(url: str, part: Path, start: int, limit: int) -> None:
-    response = _ask(url, part, start)
-    with response:
+def _receive(url: str, file: BufferedRandom, start: int, limit: int, name: str) -> None:
+    with _ask(url, file, start) as response:
         if response.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
             raise _MirrorError("sent an HTML page, expected a file")
         resumed = response.status == http.HTTPStatus.PARTIAL_CONTENT
         content_range = response.headers.get("Content-Range", "")
         if resumed and not content_range.startswith(f"bytes {start}-"):
-            part.unlink(missing_ok=True)
+            _empty(file)
             raise _MirrorError(f"sent the range {content_range!r}, expected bytes {start}-", again=start > 0)
         first = start if resumed else 0
+        if not resumed:
+            _empty(file)
+        file.seek(first)
         total = None if response.length is None else first + response.length
-        received = first
-        cut = ""
-        with (
-            open(part, "ab" if resumed else "wb") as file,
-            tqdm(total=total, initial=first, unit="B", unit_scale=True, desc=part.stem, disable=None) as bar,
-        ):
+        received, cut = first, ""
+        with tqdm(total=total, initial=first, unit="B", unit_scale=True, desc=name, disable=None) as bar:
             while received <= limit:
                 try:
-                    chunk = response.read(_CHUNK)
+                    chunk = response.read1(_CHUNK)
                 except (OSError, http.client.HTTPException) as error:
                     cut = f" ({error})"
                     break
@@ -136,35 +207,38 @@ def _receive(url: str, part: Path, start: int, limit: int) -> None:
                 file.write(chunk)
                 received += len(chunk)
                 bar.update(len(chunk))
+        file.flush()
     if received > limit:
-        part.unlink()
+        _empty(file)
         raise _MirrorError(f"sent more than {limit} bytes")
     if cut or (total is not None and received < total):
         expected = "an unknown number of" if total is None else total
         raise _MirrorError(f"cut after {received} of {expected} bytes{cut}", again=received > first)
 
 
-def _ask(url: str, part: Path, start: int) -> http.client.HTTPResponse:
-    headers = {"User-Agent": "xpnet"}
-    if start:
-        headers["Range"] = f"bytes={start}-"
+def _ask(url: str, file: BufferedRandom, start: int) -> http.client.HTTPResponse:
+    headers = {"User-Agent": "xpnet"} | ({"Range": f"bytes={start}-"} if start else {})
     try:
-        response: http.client.HTTPResponse = urlopen(Request(url, headers=headers), timeout=_TIMEOUT)
+        return ask(url, headers)
     except HTTPError as error:
         error.close()
         out_of_range = error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
         if out_of_range:
-            part.unlink(missing_ok=True)
+            _empty(file)
         phrase = http.client.responses.get(error.code, "unknown status")
         raise _MirrorError(f"HTTP {error.code} {phrase}", again=out_of_range and start > 0) from error
     except URLError as error:
         raise _MirrorError(f"not reached: {error.reason}") from error
     except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: sent on to a malformed address
         raise _MirrorError(f"not reached: {error}") from error
-    return response
+
+
+def _digest(file: BufferedRandom | BufferedReader) -> str:
+    file.seek(0)
+    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest(path: Path) -> str:
     """The SHA-256 of a file, 64 hexadecimal digits."""
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return _digest(file)

@@ -56,7 +56,7 @@ def mnist(folder: str | os.PathLike[str], *, flat: bool = True) -> tuple[_Split,
     The four files `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
     `t10k-labels-idx1-ubyte` are read from the folder, with or without the ending `.gz`. torchvision's folder
     `MNIST/raw` has them under these names. Those missing are downloaded into the folder, 12 MB in all, and their
-    checksums compared. Where several processes share the folder, let one of them call first.
+    checksums compared. Several processes may call at once: one downloads, the others wait.
 
     Parameters
     ----------
