@@ -2,7 +2,7 @@
 
 Each loader has an equal share of the files. A table tells what came of them; findings are written to `--out`, made
 small, with what went wrong as the folder's name, and the exit status is 1 where there are any. With the same seed the
-same files are made. `--kept tests/bench/kept` writes the first file of each kind of answer, for the regression test.
+same files are made. `--kept tests/bench/kept` writes the smallest of each kind of answer, for the regression test.
 """
 
 import argparse
@@ -56,11 +56,12 @@ def table(reports: dict[str, Report]) -> str:
 
 
 def packed(kinds: dict[str, Files]) -> str:
-    """Folders of files as JSON, those of each kind of answer under its name, in base 85."""
-    text = {
-        kind: {name: b85encode(content).decode() for name, content in kinds[kind].items()} for kind in sorted(kinds)
-    }
-    return json.dumps(text, indent=1) + "\n"
+    """Folders of files as JSON, one for each kind of answer: whether they are loaded, and each file in base 85."""
+    kept = [
+        {"loaded": kind == "loaded", "files": {name: b85encode(content).decode() for name, content in files.items()}}
+        for kind, files in sorted(kinds.items())
+    ]
+    return json.dumps(kept, indent=1) + "\n"
 
 
 def _plain(text: str) -> str:
@@ -81,7 +82,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of the random numbers")
     parser.add_argument("--jobs", type=int, default=1, help="processes at once")
     parser.add_argument("--out", type=Path, default=Path("out") / "fuzz", help="where findings are written")
-    parser.add_argument("--kept", type=Path, help="where the first file of each kind of answer is written")
+    parser.add_argument("--kept", type=Path, help="where the smallest file of each kind of answer is written")
     return parser.parse_args(arguments)
 
 
