@@ -41,9 +41,7 @@ def test_missing_files_and_links_in_a_circle_are_the_system_s_errors(tmp_path):
         open_file(tmp_path / "it", "where", "a file")
 
 
-@pytest.mark.parametrize(
-    ("size", "most"), [(0, 2**19), (2**23, 2**19), (2**24, 2**20), (2**26, 2**22), (2**40, 2**22)]
-)
+@pytest.mark.parametrize(("size", "most"), [(0, 2**19), (2**23, 2**19), (2**24, 2**20), (2**26, 2**22), (2**40, 2**22)])
 def test_how_much_json_a_file_may_hold(size, most):
     assert most_json(size) == most
 
@@ -83,7 +81,7 @@ def test_what_is_wrong_and_where(content, message):
 
 @pytest.mark.parametrize("content", [b"[" * 10_000, b'{"a":' * 10_000, b'{"a": ' + b"9" * 10_000 + b"}"])
 def test_what_python_cannot_read(content):
-    with pytest.raises(ValueError, match="^where: the text is no JSON that can be read "):
+    with pytest.raises(ValueError, match=r"^where: the text is no JSON that can be read "):
         json_object(content, "where", "the text")
 
 

@@ -8,6 +8,9 @@ import tracemalloc
 import numpy as np
 import pytest
 import safetensors.numpy
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 import xpnet
 from xpnet import layers as L
@@ -372,3 +375,56 @@ def test_damage_gives_an_error_or_a_whole_model(path, values, assert_same, damag
     assert refused > 20
     assert refused + loaded == 150
     assert peak < 2**20
+
+
+# Any bytes ----------------------------------------------------------------------------------------------------------
+
+FLOATS = arrays(np.float32, (2, 3), elements=st.floats(width=32, allow_nan=False, allow_infinity=False))
+LENGTHS = st.integers(-1, 40) | st.sampled_from([2**31, 2**63, True, 1.0, None])
+ENTRIES = st.fixed_dictionaries(
+    {
+        "dtype": st.sampled_from(["F32", "F16", "BF16", "F64", "I8", "BOOL", "", 7]),
+        "shape": st.sampled_from([[2, 3], [2], [6], []]) | st.lists(LENGTHS, max_size=3),
+        "data_offsets": st.sampled_from([[0, 24], [24, 32], [0, 12]]) | st.lists(LENGTHS, max_size=3),
+    }
+)
+HEADERS = st.dictionaries(
+    st.sampled_from(["weight", "bias", "__metadata__"]) | st.text(max_size=5), ENTRIES, max_size=4
+)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("any") / "weights.safetensors"
+
+
+@given(weight=FLOATS, bias=FLOATS)
+def test_what_was_written_is_read_to_the_last_bit(place, weight, bias):
+    source, other = model(), model()
+    source.weight.data, source.bias.data = weight.T, bias[:, 0]
+    xpnet.save_weights(source, place)
+    xpnet.load_weights(other, place)
+    assert other.weight.data.tobytes() == source.weight.data.tobytes()
+    assert other.bias.data.tobytes() == source.bias.data.tobytes()
+    np.testing.assert_array_equal(safetensors.numpy.load_file(place)["weight"], weight)
+
+
+@given(
+    content=st.binary(max_size=60)
+    | st.builds(file, HEADERS, st.sampled_from([b"", ONES[:24], ONES[:32]]))
+    | st.builds(file, HEADERS.map(lambda header: GOOD | header), st.just(ONES[:32]))
+    | st.builds(lambda text: file(text.encode()), st.text('{}[]",:0123456789abdeiflorstw_', max_size=60))
+)
+def test_any_bytes_are_loaded_or_an_error_and_nothing_changed(place, content):
+    layer = model()
+    before = layer.weight.data.tobytes() + layer.bias.data.tobytes()
+    place.write_bytes(content)
+    try:
+        report = xpnet.load_weights(layer, place)
+    except ValueError as error:
+        kind, message = type(error), str(error)
+        assert (kind, message.startswith(f"load_weights: {place}")) == (ValueError, True)
+        assert layer.weight.data.tobytes() + layer.bias.data.tobytes() == before
+    else:
+        assert set(report.loaded) == {"weight", "bias"}
+        assert (layer.weight.data == 1.0).all()
