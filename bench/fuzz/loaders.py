@@ -4,10 +4,12 @@ A loader is added by one more entry of `LOADERS`; it is given a folder, so it ma
 """
 
 import gzip
+import hashlib
 import json
 import math
 import struct
 import tempfile
+import warnings
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,9 +17,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
+
 import xpnet
-from bench.fuzz.mutations import ANY, Mutation, safetensors_header, with_tokens, within_gzip
+from bench.fuzz.mutations import ANY, Mutation, json_changed, safetensors_header, with_tokens, within_gzip
 from xpnet import layers as L
+from xpnet import optimizers
+from xpnet.training import Checkpoint, CheckpointError, CheckpointWarning
 
 Files = dict[str, bytes]
 """What a folder holds, by name."""
@@ -38,6 +44,9 @@ class Loader:
         returns all that an error has to leave as it was.
     size : the honest size of a folder in bytes: that of its files or of the arrays that they hold, if that is more.
     mutations : those that know the format, by the name of the file that they are for; "" stands for any other.
+    settled : sets checksums right after every other mutation, so that what lies behind them is reached.
+    errors : the types that are documented.
+    part : of the files that others have, for those that take longer.
     """
 
     name: str
@@ -45,6 +54,9 @@ class Loader:
     begin: Callable[[], tuple[Callable[[Path], Any], Callable[[], bytes]]]
     size: Callable[[Files], int]
     mutations: dict[str, tuple[Mutation, ...]] = field(default_factory=dict)
+    settled: Callable[[Files], Files] = lambda files: files
+    errors: tuple[type[Exception], ...] = (ValueError,)
+    part: float = 1.0
 
 
 def total(files: Files) -> int:
@@ -101,6 +113,84 @@ def weights_size(files: Files) -> int:
     """That of the model or of the file, its header counted as JSON."""
     header = min(int.from_bytes(files[WEIGHTS][:8], "little"), len(files[WEIGHTS]))
     return max(len(files[WEIGHTS]), 1000) + JSON_FACTOR * header
+
+
+# Checkpoints --------------------------------------------------------------------------------------------------------
+
+TENSORS, MANIFEST = "000001-step-2.safetensors", "000001-step-2.json"
+
+
+def trained(folder: Path | None, **options: Any) -> tuple[L.Layer, optimizers.Optimizer]:
+    """A small run of one epoch of two steps."""
+    xpnet.seed(0)
+    model = L.Sequential(L.Linear(2, 3), L.BatchNorm(3), L.Dropout(0.5), L.Linear(3, 2))
+    optimizer = optimizers.Adam(model, 0.01)
+    go_on(model, optimizer, [Checkpoint(folder)] if folder else [], **options)
+    return model, optimizer
+
+
+def go_on(model: L.Layer, optimizer: optimizers.Optimizer, callbacks: list[Any], **options: Any) -> None:
+    """That run, or what is left of it."""
+    x, t = np.ones((8, 2), np.float32), np.arange(8) % 2
+    loss = xpnet.losses.softmax_cross_entropy
+    xpnet.fit(
+        model, xpnet.data.batches(x, t, 4), loss=loss, optimizer=optimizer, epochs=1, callbacks=callbacks, **options
+    )
+
+
+def checkpoints() -> list[Files]:
+    """One at the end of the run, so that nothing is left to train when it is taken up."""
+    with tempfile.TemporaryDirectory() as folder:
+        trained(Path(folder))
+        return [{name: (Path(folder) / name).read_bytes() for name in (TENSORS, MANIFEST)}]
+
+
+def begin_checkpoints() -> tuple[Callable[[Path], Any], Callable[[], bytes]]:
+    """Resuming one run again and again, whose model and optimizer are watched."""
+    model, optimizer = trained(None)
+
+    def state() -> bytes:
+        return b"".join(np.asarray(array).tobytes() for array in (model.state() | optimizer.state()).values())
+
+    def resumed(folder: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CheckpointWarning)
+            go_on(model, optimizer, [], resume=folder)
+
+    return resumed, state
+
+
+def manifest_changed(content: bytes, random: Random) -> bytes:
+    """What a manifest says is changed, its checksum set right."""
+    try:
+        whole = json.loads(json_changed(content, random))
+        return manifest_of(whole["content"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return content
+
+
+def manifest_of(content: Any) -> bytes:
+    """A manifest with this content and its checksum."""
+    rest = json.dumps(content, indent=1).encode() + b"\n}\n"
+    return b'{\n"sha256": "' + hashlib.sha256(rest).hexdigest().encode() + b'",\n"content": ' + rest
+
+
+def checkpoint_settled(files: Files) -> Files:
+    """The manifest speaks of the arrays as they are."""
+    tensors = files[TENSORS]
+    try:
+        content = json.loads(files[MANIFEST])["content"]
+        content["tensors"] |= {"bytes": len(tensors), "sha256": hashlib.sha256(tensors).hexdigest()}
+        return files | {MANIFEST: manifest_of(content)}
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return files
+
+
+def checkpoint_size(files: Files) -> int:
+    """Of the arrays, which are there twice while they are taken over, and of JSON."""
+    tensors = files[TENSORS]
+    header = min(int.from_bytes(tensors[:8], "little"), len(tensors))
+    return 2 * len(tensors) + JSON_FACTOR * (header + len(files[MANIFEST]))
 
 
 # IDX ----------------------------------------------------------------------------------------------------------------
@@ -222,6 +312,16 @@ LOADERS = {
     loader.name: loader
     for loader in (
         Loader("weights", weights, begin_weights, weights_size, {WEIGHTS: (safetensors_header,)}),
+        Loader(
+            "checkpoints",
+            checkpoints,
+            begin_checkpoints,
+            checkpoint_size,
+            {TENSORS: (safetensors_header,), MANIFEST: (manifest_changed,)},
+            checkpoint_settled,
+            (CheckpointError,),
+            0.1,
+        ),
         Loader(
             "idx", idx_files, reads(lambda folder: xpnet.data.read_idx(folder / "idx")), idx_size, {"": IDX_MUTATIONS}
         ),

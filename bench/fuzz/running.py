@@ -92,9 +92,7 @@ class Reader:
         wrong, kind = "", "loaded" if error is None else _place(error)
         if error is None:
             self.before = self.state()
-        elif not isinstance(error, ValueError):
-            wrong = f"{type(error).__name__}, at {kind}"
-        elif type(error) is not ValueError or str(self.folder) not in str(error):
+        elif type(error) not in self.loader.errors or str(self.folder) not in str(error):
             wrong = f"{type(error).__name__} that is not documented, at {kind}"
         elif self.state() != self.before:
             wrong = f"something was changed before the error, at {kind}"
@@ -185,7 +183,8 @@ def mutated(loader: Loader, kept: list[Files], random: Random) -> Files:
         content = content[:LONGEST]
     if random.random() < _INFLATED:
         content = inflated(content, random)
-    return case | {name: content}
+    case |= {name: content}
+    return loader.settled(case) if random.random() < 0.5 else case
 
 
 def smaller(case: Files, reader: Reader, wrong: str) -> Files:
@@ -207,7 +206,8 @@ def smaller(case: Files, reader: Reader, wrong: str) -> Files:
 
 def pieces(names: list[str], files: int, seed: int) -> Iterator[tuple[str, int, int]]:
     """What one process does at a time: a loader, a number of files, a seed."""
+    parts = sum(LOADERS[name].part for name in names)
     for name in names:
-        share = files // len(names)
+        share = round(files * LOADERS[name].part / parts)
         for begin in range(0, share, _PIECE):
             yield name, min(_PIECE, share - begin), seed + begin // _PIECE

