@@ -1,8 +1,9 @@
 """The command: `python -m bench.fuzz --files 250000`, which takes about ten minutes on one core.
 
-Each loader has its share of the files, checkpoints a tenth of the others'. A table tells what came of them; findings are written to `--out`, made
-small, with what went wrong as the folder's name, and the exit status is 1 where there are any. With the same seed the
-same files are made. `--kept tests/bench/kept` writes the smallest of each kind of answer, for the regression test.
+Each loader has its share of the files, checkpoints a tenth of the others'. A table tells what came of them. Findings
+are written to `--out`, made small, with what went wrong as the folder's name, and the exit status is 1 where there are
+any. With the same seed the same files are made. `--kept tests/bench/kept` writes the smallest of each kind of answer,
+for the regression test.
 """
 
 import argparse

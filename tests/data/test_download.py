@@ -464,7 +464,7 @@ def test_the_file_is_on_the_disk_before_it_has_its_name(mirror, path, monkeypatc
         real = getattr(os, name)
         monkeypatch.setattr(os, name, lambda *given, name=name, real=real: (done.append(name), real(*given))[1])
     download([mirror.offer("/a", sends(CONTENT))], path, SHA256)
-    assert done == ["fsync", "replace"]
+    assert done == ["fsync", "replace", "fsync"]
 
 
 # Several processes ---------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Checkpoints that are damaged, folders that cannot be written, and disks that fill up: the rest stays whole."""
 
 import errno
+import hashlib
 import json
 import os
 import resource
@@ -238,6 +239,39 @@ def test_a_manifest_of_another_kind(three, monkeypatch, changed, message):
     taken, told = step_taken(three)
     assert taken == NEWEST
     assert message in told
+
+
+def test_arrays_that_are_a_pipe_of_the_size_that_the_manifest_tells(three, monkeypatch):
+    dumps, nothing = json.dumps, {"bytes": 0, "sha256": hashlib.sha256(b"").hexdigest()}
+    with monkeypatch.context() as patch:
+        patch.setattr(json, "dumps", lambda content, **options: dumps(content | {"tensors": nothing}, **options))
+        manifest = CheckpointFolder(three).write(Saved(VALUES, {}))
+    arrays = manifest.with_suffix(".safetensors")
+    arrays.unlink()
+    os.mkfifo(arrays)
+    taken, told = step_taken(three)
+    assert taken == NEWEST
+    assert f"{arrays} is a folder or a device, expected the arrays of a checkpoint" in told
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"callbacks": []}, r"expected what callbacks remember by name, got \[\]"),
+        ({"callbacks": {"BestWeights": 7}}, r"expected what callbacks remember by name, got \{'BestWeights': 7\}"),
+        ({"nominal": "many"}, "expected a nominal number of examples, got many"),
+        ({"nominal": 0}, "expected a nominal number of examples, got 0"),
+    ],
+)
+def test_values_of_another_kind_change_nothing(tmp_path, network, train, examples, bits_of, changed, message):
+    """Even where the checksums are right."""
+    train(network(), examples, callbacks=[Checkpoint(tmp_path)])
+    folder, other = CheckpointFolder(tmp_path), network(1)
+    saved, before = folder.newest()[1], bits_of(other)
+    folder.write(Saved(saved.values | changed, saved.arrays))
+    with pytest.raises(CheckpointError, match=message):
+        train(other, examples, resume=tmp_path)
+    assert bits_of(other) == before
 
 
 def test_a_manifest_larger_than_any(three):

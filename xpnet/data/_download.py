@@ -16,6 +16,7 @@ from urllib.error import HTTPError, URLError
 from tqdm import tqdm
 
 from xpnet.data._http import ask
+from xpnet.files import sync_folder
 
 _TRIES = 3  # for each mirror
 _CHUNK = 1 << 16
@@ -92,6 +93,7 @@ def download(urls: Sequence[str], path: str | os.PathLike[str], sha256: str, *, 
             else:
                 os.fsync(file.fileno())
                 os.replace(part, path)
+                sync_folder(path.parent)
                 return path
     raise ConnectionError(
         "\n".join([f"{path.name} could not be downloaded:", *failures])

@@ -212,13 +212,11 @@ class Progress:
         ]
         if wrong:
             raise ValueError(f"it belongs to another run: {'; '.join(wrong)}")
-        callbacks, nominal, last = values["callbacks"], values["nominal"], values["rates"]["last"]
+        callbacks, nominal = values["callbacks"], values["nominal"]
         if not (isinstance(callbacks, dict) and all(isinstance(state, dict) for state in callbacks.values())):
             raise ValueError(f"expected what callbacks remember by name, got {described(callbacks)}")
         if not (nominal is None or (type(nominal) is int and nominal > 0)):
             raise ValueError(f"expected a nominal number of examples, got {described(nominal)}")
-        if type(last) not in (int, float):
-            raise ValueError(f"expected the learning rate of the last step, got {described(last)}")
         missing = [key for key in callbacks if key not in _by_key(self.listeners)]
         if missing:
             raise ValueError(f"the run had the callbacks {', '.join(missing)}, which this call has not")
