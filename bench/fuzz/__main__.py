@@ -10,7 +10,8 @@ import argparse
 import json
 import multiprocessing
 import re
-from base64 import b85encode
+import zlib
+from base64 import b85decode, b85encode
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -57,12 +58,23 @@ def table(reports: dict[str, Report]) -> str:
 
 
 def packed(kinds: dict[str, Files]) -> str:
-    """Folders of files as JSON, one for each kind of answer: whether they are loaded, and each file in base 85."""
+    """Folders of files as JSON, one for each kind of answer: whether they are loaded, and each file as text."""
     kept = [
-        {"loaded": kind == "loaded", "files": {name: b85encode(content).decode() for name, content in files.items()}}
+        {
+            "loaded": kind == "loaded",
+            "files": {name: b85encode(zlib.compress(content, 9)).decode() for name, content in files.items()},
+        }
         for kind, files in sorted(kinds.items())
     ]
     return json.dumps(kept, indent=1) + "\n"
+
+
+def unpacked(text: str) -> list[tuple[bool, Files]]:
+    """Whether each folder is loaded, and its files."""
+    return [
+        (case["loaded"], {name: zlib.decompress(b85decode(content)) for name, content in case["files"].items()})
+        for case in json.loads(text)
+    ]
 
 
 def _plain(text: str) -> str:
