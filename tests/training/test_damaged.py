@@ -260,6 +260,9 @@ def test_arrays_that_are_a_pipe_of_the_size_that_the_manifest_tells(three, monke
         ({"callbacks": []}, r"expected what callbacks remember by name, got \[\]"),
         ({"callbacks": {"BestWeights": 7}}, r"expected what callbacks remember by name, got \{'BestWeights': 7\}"),
         ({"nominal": "many"}, "expected a nominal number of examples, got many"),
+        ({"batches": 7}, "expected the state of batches, got 7"),
+        ({"validation": []}, r"expected the state of validation, got \[\]"),
+        ({"epoch": None}, "expected counts of steps, epochs and batches, got "),
         ({"nominal": 0}, "expected a nominal number of examples, got 0"),
     ],
 )
@@ -270,6 +273,19 @@ def test_values_of_another_kind_change_nothing(tmp_path, network, train, example
     saved, before = folder.newest()[1], bits_of(other)
     folder.write(Saved(saved.values | changed, saved.arrays))
     with pytest.raises(CheckpointError, match=message):
+        train(other, examples, resume=tmp_path)
+    assert bits_of(other) == before
+
+
+@pytest.mark.parametrize("name", ["step", "position", "callbacks", "batches", "rates", "settings"])
+def test_values_that_are_lost_change_nothing(tmp_path, network, train, examples, bits_of, monkeypatch, name):
+    train(network(), examples, callbacks=[Checkpoint(tmp_path)])
+    folder, other = CheckpointFolder(tmp_path), network(1)
+    saved, before, dumps = folder.newest()[1], bits_of(other), json.dumps
+    with monkeypatch.context() as patch:
+        patch.setattr(json, "dumps", lambda told, **o: dumps({k: v for k, v in told.items() if k != name}, **o))
+        folder.write(saved)
+    with pytest.raises(CheckpointError, match=f"it has no '{name}'"):
         train(other, examples, resume=tmp_path)
     assert bits_of(other) == before
 

@@ -84,9 +84,10 @@ class Batches:
             for name, here in settings.items()
             if state.get(name) != here
         ]
-        if wrong or not isinstance(state.get("epoch"), int):
+        epoch = state.get("epoch")
+        if wrong or type(epoch) is not int or epoch < 0:
             raise ValueError(f"batches: the state is of other batches: {'; '.join(wrong) or 'no epoch'}")
-        self.epoch = state["epoch"]
+        self.epoch = epoch
 
     def _settings(self) -> dict[str, Any]:
         names = ("examples", "size", "seed", "shuffle", "drop_last")

@@ -236,5 +236,5 @@ def _seconds(every: Any) -> float | None:
     return seconds
 
 
-def _moment(values: dict[str, Any]) -> tuple[int, int | None]:
-    return values["step"], values["position"]
+def _moment(values: dict[str, Any]) -> tuple[Any, Any]:
+    return values.get("step"), values.get("position")

@@ -215,6 +215,9 @@ class Progress:
         callbacks, nominal = values["callbacks"], values["nominal"]
         if not (isinstance(callbacks, dict) and all(isinstance(state, dict) for state in callbacks.values())):
             raise ValueError(f"expected what callbacks remember by name, got {described(callbacks)}")
+        for name in ("batches", "validation"):
+            if not (values[name] is None or isinstance(values[name], dict)):
+                raise ValueError(f"expected the state of {name}, got {described(values[name])}")
         if not (nominal is None or (type(nominal) is int and nominal > 0)):
             raise ValueError(f"expected a nominal number of examples, got {described(nominal)}")
         missing = [key for key in callbacks if key not in _by_key(self.listeners)]
