@@ -280,3 +280,12 @@ def test_two_threads_may_go_through_their_own_batches_of_the_same_arrays():
     for thread in threads:
         thread.join()
     assert found == {seed: one_pass(batches(X, T, 2, seed)) for seed in range(4)}
+
+
+@pytest.mark.parametrize("epoch", [None, -1, True, 1.0, "1"])
+def test_a_state_whose_pass_is_no_count_changes_nothing(epoch):
+    pairs = batches(np.zeros((4, 2), np.float32), np.zeros(4, np.int64), 2)
+    before = pairs.state()
+    with pytest.raises(ValueError, match=r"^batches: the state is of other batches: no epoch$"):
+        pairs.load_state(before | {"epoch": epoch})
+    assert pairs.state() == before
