@@ -151,13 +151,13 @@ class Turns(Callback):
 NEVER = 10**9
 
 
-def measure(folder: Path, turns: int, units: Sequence[int] = UNITS) -> dict[str, Any]:
+def measure(folder: Path, turns: int) -> dict[str, Any]:
     """Medians and ranges in seconds, by name, and what they belong to."""
     random = np.random.default_rng(0)
-    x = random.standard_normal((16 * BATCH, units[0])).astype(np.float32)
-    t = random.integers(0, units[-1], len(x))
+    x = random.standard_normal((16 * BATCH, UNITS[0])).astype(np.float32)
+    t = random.integers(0, UNITS[-1], len(x))
     xpnet.seed(0)
-    model = models.mlp(units)
+    model = models.mlp(UNITS)
     checkpoint = Checkpoint(folder / "run", keep=1)
     meter = Turns(checkpoint, folder, turns)
     xpnet.fit(
