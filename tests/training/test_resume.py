@@ -34,6 +34,8 @@ OPTIONS = {
     "backend": BACKENDS,
     "metrics": [False, True],
     "log_every": [1, 4],
+    "accumulate": [1, 3],
+    "looking": ["at once", "waits"],
 }
 
 
@@ -173,6 +175,7 @@ def train(row, files, log, *callbacks, resume=None):
         optimizer=optimizer,
         epochs=EPOCHS,
         validation=validation[row["validation"]],
+        accumulate=row["accumulate"],
         penalty=PENALTIES[row["penalty"]],
         metrics={"accuracy": training.accuracy} if row["metrics"] else None,
         callbacks=[*callbacks_of(row, log), *callbacks],
@@ -201,15 +204,17 @@ def lines(log):
     return [line.rpartition(",")[0] for line in log.read_text().splitlines()]
 
 
-def check(row, files, folder, moments):
+def check(row, files, folder, moments, monkeypatch):
     """Breaks the run off at each of these kinds of moments; what it comes to must be the same."""
-    random, log = np.random.default_rng(len(shown(row))), folder / "log.csv"
+    random, log, steps = np.random.default_rng(len(shown(row))), folder / "log.csv", -(-STEPS // row["accumulate"])
     chosen = {
-        "in an epoch": lambda: int(random.integers(0, EPOCHS) * STEPS + random.integers(1, STEPS)),
-        "at its last step": lambda: int(random.integers(1, EPOCHS) * STEPS),
-        "between two": lambda: int(random.integers(1, EPOCHS) * STEPS),
+        "in an epoch": lambda: int(random.integers(0, EPOCHS) * steps + random.integers(1, steps)),
+        "at its last step": lambda: int(random.integers(1, EPOCHS) * steps),
+        "between two": lambda: int(random.integers(1, EPOCHS) * steps),
     }
-    with use_backend(row["backend"]):
+    with use_backend(row["backend"]) as backend:
+        if row["looking"] == "waits":  # as on a GPU
+            monkeypatch.setattr(type(backend), "readable", lambda self, x: False)
         whole = train(row, files, log)
         for moment in moments:
             step, place = chosen[moment](), folder / moment
@@ -230,14 +235,14 @@ FEW = sorted(ROWS, key=lambda row: (row["backend"] != BACKENDS[0], ROWS.index(ro
 
 
 @pytest.mark.parametrize("number", range(len(FEW)))
-def test_some_runs(number, files, tmp_path):
-    check(FEW[number], files, tmp_path, [MOMENTS[number % 3]])
+def test_some_runs(number, files, tmp_path, monkeypatch):
+    check(FEW[number], files, tmp_path, [MOMENTS[number % 3]], monkeypatch)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("row", ROWS, ids=shown)
-def test_a_run_for_every_pair_of_options(row, files, tmp_path):
-    check(row, files, tmp_path, MOMENTS)
+def test_a_run_for_every_pair_of_options(row, files, tmp_path, monkeypatch):
+    check(row, files, tmp_path, MOMENTS, monkeypatch)
 
 
 def test_the_rows_have_every_pair():
