@@ -19,6 +19,7 @@ import traceback
 import warnings
 
 import numpy as np
+from tqdm.auto import tqdm
 
 import xpnet
 from xpnet import data, losses, models, optimizers, schedules
@@ -144,6 +145,7 @@ def child(request):
 
 
 def main():
+    tqdm.monitor_interval = 0  # else its thread may hold its lock when the process forks
     with tempfile.TemporaryDirectory() as folder:  # what is imported and compiled at first use is there for all
         train(f"{folder}/run", "epoch", 1, f"{folder}/seen")
     for line in sys.stdin:
