@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 
+import numpy as np
 import pytest
 
 import xpnet
@@ -12,7 +13,7 @@ from xpnet import data, losses, models, optimizers
 from xpnet.backend import get_backend
 from xpnet.optimizers import NonFiniteError
 from xpnet.training import Callback, Checkpoint, Interrupted
-from xpnet.training._checkpoint_folder import CheckpointFolder
+from xpnet.training._checkpoint_folder import CheckpointFolder, Saved
 
 
 @pytest.fixture
@@ -192,3 +193,35 @@ def test_a_checkpoint_object_can_serve_one_run_after_another(tmp_path, run):
     again = run(checkpoint, epochs=4, resume=tmp_path / "a")
     assert list(again.steps["loss"])[:18] == list(whole.steps["loss"])
     assert checkpoint.last.stem == "000004-step-24"
+
+
+def test_what_is_done_to_the_disk_in_which_order(tmp_path, monkeypatch):
+    """Killing a process does not show whether values were forced to the disk before a name pointed to them."""
+    done = []
+
+    def name(place):
+        path = os.readlink(f"/proc/self/fd/{place}") if isinstance(place, int) else str(place)
+        return "folder" if path == str(tmp_path) else path.rpartition("/")[2].split(".")[1]
+
+    def noted(function):
+        original = getattr(os, function)
+
+        def call(*arguments):
+            if not (function == "unlink" and not os.path.exists(arguments[0])):
+                done.append((function, *map(name, arguments[:2])))
+            return original(*arguments)
+
+        return call
+
+    folder = CheckpointFolder(tmp_path)
+    saved = Saved({"step": 1}, {"a": np.zeros(3)})
+    folder.write(saved)
+    for function in ("fsync", "replace", "unlink"):
+        monkeypatch.setattr(os, function, noted(function))
+    folder.write(saved)
+    folder.prune(1)
+    assert done == [
+        *(("fsync", "safetensors"), ("replace", "safetensors", "safetensors"), ("fsync", "folder")),
+        *(("fsync", "json"), ("replace", "json", "json"), ("fsync", "folder")),
+        *(("unlink", "json"), ("unlink", "safetensors"), ("fsync", "folder")),
+    ]
