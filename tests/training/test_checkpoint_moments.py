@@ -12,7 +12,7 @@ import xpnet
 from xpnet import data, losses, models, optimizers
 from xpnet.backend import get_backend
 from xpnet.optimizers import NonFiniteError
-from xpnet.training import Callback, Checkpoint, Interrupted
+from xpnet.training import Callback, Checkpoint, CheckpointWarning, Interrupted, _checkpoint_folder
 from xpnet.training._checkpoint_folder import CheckpointFolder, Saved
 
 
@@ -193,6 +193,35 @@ def test_a_checkpoint_object_can_serve_one_run_after_another(tmp_path, run):
     again = run(checkpoint, epochs=4, resume=tmp_path / "a")
     assert list(again.steps["loss"])[:18] == list(whole.steps["loss"])
     assert checkpoint.last.stem == "000004-step-24"
+
+
+def test_a_signal_where_nothing_can_be_written(tmp_path, run, received, monkeypatch):
+    """The line does not say that this moment is saved."""
+    replace = os.replace
+
+    def full(old, new):
+        if "step-6." not in str(new):
+            raise OSError(28, "No space left on device")
+        replace(old, new)
+
+    monkeypatch.setattr(os, "replace", full)
+    last = f"not saved, the last one is {tmp_path}/000001-step-6.json: fit"
+    with pytest.raises(Interrupted, match=last), pytest.warns(CheckpointWarning, match="No space left on device"):
+        run(At(signal.SIGTERM, "step", 8), Checkpoint(tmp_path))
+    with (
+        pytest.raises(Interrupted, match=r"; nothing saved$"),
+        pytest.warns(CheckpointWarning, match="there is none yet"),
+    ):
+        run(At(signal.SIGTERM, "step", 3), Checkpoint(tmp_path / "other"))
+
+
+def test_new_folders_are_forced_to_the_disk(tmp_path, monkeypatch):
+    forced = []
+    monkeypatch.setattr(_checkpoint_folder, "sync_folder", forced.append)
+    for _ in range(2):
+        with CheckpointFolder(tmp_path / "a" / "b").opened():
+            pass
+    assert forced == [tmp_path / "a", tmp_path]
 
 
 def test_what_is_done_to_the_disk_in_which_order(tmp_path, monkeypatch):

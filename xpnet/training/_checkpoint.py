@@ -135,10 +135,13 @@ class Checkpoint(Callback):
         """Whether steps alone decide when it is time."""
         return isinstance(self.every, int)
 
+    def has(self, progress: Progress) -> bool:
+        """Whether this moment of the run is saved, or being written."""
+        return self._newest == (progress.run.step, progress.position)
+
     def save(self, progress: Progress, seconds: float) -> None:
         """Copies what there is, and begins to write it; nothing where that has been done at this moment of the run."""
-        run = progress.run
-        if self._newest == (run.step, progress.position):
+        if self.has(progress):
             return
         self.wait()
         saved = progress.saved(seconds, self._arrays)

@@ -94,7 +94,10 @@ class CheckpointFolder:
         OSError : the folder cannot be made or written, or another process holds it.
         """
         try:
+            new = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
             self.path.mkdir(parents=True, exist_ok=True)
+            for folder in new:
+                sync_folder(folder.parent)
             lock = locked(self.path / ".lock", "Checkpoint")
             with contextlib.ExitStack() as stack:
                 stack.enter_context(lock)

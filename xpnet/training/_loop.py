@@ -105,10 +105,14 @@ class Loop:
         self._save(self.checkpoints)
         for checkpoint in self.checkpoints:
             checkpoint.wait()
-        run, places = self.run, [str(checkpoint.last) for checkpoint in self.checkpoints if checkpoint.last]
+        run, written = self.run, [checkpoint for checkpoint in self.checkpoints if checkpoint.last]
+        saved = [checkpoint for checkpoint in written if checkpoint.has(self.progress)]
+        places = ", ".join(str(checkpoint.last) for checkpoint in saved or written)
+        what = f"saved as {places}" if saved else f"not saved, the last one is {places}" if places else "nothing saved"
         end = Interrupted(signal, "")
-        end.message = f"fit: {end.signal}: stopped after step {run.step}, in epoch {run.epoch} of {run.epochs}; " + (
-            f"saved as {', '.join(places)}: fit(..., resume=...) goes on from there" if places else "nothing saved"
+        end.message = (
+            f"fit: {end.signal}: stopped after step {run.step}, in epoch {run.epoch} of {run.epochs}; {what}"
+            f"{': fit(..., resume=...) goes on from there' if places else ''}"
         )
         if self.ranks.first:
             tqdm.write(end.message, file=sys.stderr)
