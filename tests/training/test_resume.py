@@ -395,6 +395,10 @@ OTHERS = {
     "optimizer": (rule(lambda model: optimizers.AdamW(model, 0.01)), "optimizer is 'AdamW' here, 'Adam' there"),
     "betas": (rule(lambda model: optimizers.Adam(model, 0.01, beta2=0.99)), "beta2 is 0.99 here, 0.999 there"),
     "clip_norm": (rule(lambda model: optimizers.Adam(model, 0.01, clip_norm=1.0)), "clip_norm is 1.0 here, None there"),
+    "weight decay": (
+        rule(lambda model: optimizers.Adam(model, 0.01, weight_decay=0.1)),
+        "weight_decay is 0.1 here, 0.0 there",
+    ),
     "rate": (rule(lambda model: optimizers.Adam(model, 0.02)), "learning_rate is 0.02 here, 0.01 there"),
     "schedule": (
         rule(lambda model: optimizers.Adam(model, schedules.constant(0.01))),
@@ -438,6 +442,21 @@ def test_another_run_is_refused_and_nothing_is_changed(files, tmp_path, what):
     with pytest.raises(CheckpointError, match=f"fit: resume: .*json: .*{message}") as caught:
         go(parts | other, resume=tmp_path)
     assert str(caught.value).endswith("nothing was changed")
+
+
+def test_momentum_of_the_other_kind_is_refused(files, tmp_path):
+    parts = options_of(files)
+
+    def go(nesterov, *callbacks, resume=None):
+        model = network()
+        optimizer = optimizers.Momentum(model, 0.01, nesterov=nesterov)
+        options = {"loss": losses.softmax_cross_entropy, "optimizer": optimizer, "resume": resume}
+        xpnet.fit(model, parts["batches"](), epochs=1, callbacks=callbacks, **options)
+
+    go(True, Checkpoint(tmp_path))
+    go(True, resume=tmp_path)
+    with pytest.raises(CheckpointError, match="nesterov is False here, True there"):
+        go(False, resume=tmp_path)
 
 
 def test_a_run_in_float64_does_not_go_on_in_float32(files, tmp_path):

@@ -66,8 +66,9 @@ class Momentum(Optimizer):
     ) -> None:
         super().__init__(model, learning_rate, clip_norm=clip_norm, weight_decay=weight_decay)
         self.momentum = check_fraction("Momentum", "momentum", momentum)
-        self._rule = _nesterov if nesterov else _heavy_ball
+        self.nesterov = bool(nesterov)
         self._velocity = self._moment("velocity")
 
     def _update(self, rate: Array, time: Array, healthy: Array) -> None:
-        self._rule(self.store.data, self._velocity, self.store.grad, rate, self.momentum, guard=healthy)
+        rule = _nesterov if self.nesterov else _heavy_ball
+        rule(self.store.data, self._velocity, self.store.grad, rate, self.momentum, guard=healthy)
