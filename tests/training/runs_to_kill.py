@@ -11,6 +11,7 @@ It reads a line of JSON for each run and answers with one, when the run has ende
 import builtins
 import json
 import os
+import select
 import signal
 import sys
 import tempfile
@@ -150,12 +151,14 @@ def main():
         train(f"{folder}/run", "epoch", 1, f"{folder}/seen")
     for line in sys.stdin:
         request, started = json.loads(line), time.monotonic()
+        end, open_in_child = os.pipe()  # whose other end closes when the child ends
         process = os.fork()
         if process == 0:
             child(request)
-        if "after" in request:
-            time.sleep(request["after"])
+        os.close(open_in_child)
+        if "after" in request and not select.select([end], [], [], request["after"])[0]:
             os.kill(process, signal.SIGKILL)
+        os.close(end)
         status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
         print(json.dumps({"status": status, "seconds": time.monotonic() - started}), flush=True)
 

@@ -39,6 +39,8 @@ class Server:
             run = self.new(every)
             self.seconds[every] = run.go()["seconds"]
             self.expected[every] = run.result()
+            for _ in range(2):  # a busy machine does not make it longer than it is
+                self.seconds[every] = min(self.seconds[every], self.new(every).go()["seconds"])
 
     def new(self, every):
         return ToKill(self, self.place / f"run-{next(self.numbers)}", every)
