@@ -15,6 +15,7 @@ import select
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 import warnings
@@ -146,7 +147,8 @@ def child(request):
 
 
 def main():
-    tqdm.monitor_interval = 0  # else its thread may hold its lock when the process forks
+    tqdm.set_lock(threading.RLock())  # its own is shared among forked processes, and stays locked if one is killed
+    tqdm.monitor_interval = 0  # no thread may hold it when the process forks
     with tempfile.TemporaryDirectory() as folder:  # what is imported and compiled at first use is there for all
         train(f"{folder}/run", "epoch", 1, f"{folder}/seen")
     for line in sys.stdin:
