@@ -1,4 +1,4 @@
-"""Real runs: a program of programs.py under mpiexec, on as many ranks as a test asks for."""
+"""Real runs: a program of programs.py, or of another file, under mpiexec, on as many ranks as a test asks for."""
 
 import json
 import os
@@ -34,8 +34,8 @@ def start(mpiexec):
     """`start(n, name, …)`: the running process of mpiexec; it and its ranks are gone when the tests end."""
     running = []
 
-    def begin(n, name, *arguments):
-        command = [mpiexec, "-n", str(n), sys.executable, str(PROGRAMS), name, *map(str, arguments)]
+    def begin(n, name, *arguments, programs=PROGRAMS):
+        command = [mpiexec, "-n", str(n), sys.executable, str(programs), name, *map(str, arguments)]
         running.append(
             subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
         )
@@ -51,8 +51,8 @@ def start(mpiexec):
 def ranks(start):
     """`ranks(n, name, …)`: the exit status, what rank 0 has returned, and standard error."""
 
-    def run(n, name, *arguments):
-        process = start(n, name, *arguments)
+    def run(n, name, *arguments, programs=PROGRAMS):
+        process = start(n, name, *arguments, programs=programs)
         out, err = process.communicate(timeout=100)
         found = [line.removeprefix("RETURNED ") for line in out.splitlines() if line.startswith("RETURNED ")]
         return process.returncode, json.loads(found[0]) if found else out, err

@@ -8,11 +8,12 @@ import numpy as np
 from xpnet._typing import Array
 from xpnet.backend import Backend, checked_seed, get_backend, random_key
 from xpnet.data._augment import Augmentation
+from xpnet.data._prefetch import in_background
 from xpnet.data._resident import check_resident, resident_sources
 from xpnet.data._share import Share
-from xpnet.data._source import DeviceSource, Order, Pending, Source, open_source
+from xpnet.data._source import DeviceSource, FileSource, Order, Pending, Source, open_source
 from xpnet.data._values import check_inputs, check_targets
-from xpnet.data._windows import Held, Numbers, windows
+from xpnet.data._windows import SLICES, Held, windows
 
 _Item = TypeVar("_Item")
 
@@ -106,8 +107,8 @@ class Batches:
         Parameters
         ----------
         count : batches to leave out.
-        share : the part of each batch that is wanted; the rest is not read. It may be empty. Of data that can only be
-            sliced, the examples of a batch are shared out in the order of the data.
+        share : the part of each batch that is wanted; it may be empty. The rest is not read, but for some of what lies
+            between in data that can only be sliced.
 
         Examples
         --------
@@ -122,10 +123,15 @@ class Batches:
         keys = [random_key(self.seed, f"epoch {epoch}, augmentation {i}") for i in range(len(self.augment))]
         backend = get_backend()
         x, t = self._sources(backend)
-        if (x.scattered and t.scattered) or not self.shuffle:
+        anywhere = (x.scattered and t.scattered) or not self.shuffle
+        if anywhere:
             started = self._anywhere(random, backend, x, t, count, share)
         else:
             started = self._windows(random, backend, count, share)
+        if backend.uploads_ahead:
+            started = one_ahead(started)
+        elif any(isinstance(source, FileSource) for source in (x, t)):
+            started = in_background(started, 1 if anywhere else SLICES)
 
         def finish(batch: _Started) -> tuple[Array, Array]:
             x = batch[0]()
@@ -135,7 +141,7 @@ class Batches:
                     x = change(x, examples, key)
             return x, batch[1]()
 
-        yield from map(finish, one_ahead(started) if backend.uploads_ahead else started)
+        yield from map(finish, started)
 
     def _sources(self, backend: Backend) -> tuple[Source, Source]:
         """Where the examples come from in a pass on this backend."""
@@ -168,7 +174,9 @@ class Batches:
         """Batches from windows of slices, of which those are read where something wanted lies."""
         held, made = Held(self._x, self._t), 0
         for window in windows(self.examples, self.size, random):
-            wanted = [_own(batch, share) for batch in window.batches[: len(self) - made][max(first - made, 0) :]]
+            wanted = [
+                batch[share.of(len(batch))] for batch in window.batches[: len(self) - made][max(first - made, 0) :]
+            ]
             made += len(window.batches)
             if wanted:
                 held.read(window.slices, np.concatenate(wanted))
@@ -177,10 +185,6 @@ class Batches:
                 examples = backend.upload(rows) if self.augment else _nothing
                 yield backend.upload(x, places), backend.upload(t, places), examples
             held.keep(window.left)
-
-
-def _own(batch: Numbers, share: Share) -> Numbers:
-    return batch if share.size == 1 else np.sort(batch)[share.of(len(batch))]
 
 
 _Started = tuple[Pending, Pending, Pending]
@@ -244,8 +248,8 @@ def batches(
 
     Each `for` loop over the result is one pass over the data, in an order that follows from `seed` and the number of
     the pass. A GPU keeps data that fit: they are brought there once, in the first pass, and batches are taken from them
-    there. Other data are brought there batch by batch; with CuPy the next batch is on its way while the GPU computes.
-    Values and order are the same either way.
+    there. Other data are brought there batch by batch; with CuPy the next batch is on its way while the GPU computes. On a
+    CPU a thread reads files ahead: one batch, or of what can only be sliced, 32. Values and order are the same any way.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from xpnet.data._source import Source
 
-_SLICES = 32
+SLICES = 32
 """Slices read together, each of the size of a batch."""
 
 Numbers = NDArray[np.int64]
@@ -23,7 +23,8 @@ class Window:
     Attributes
     ----------
     slices : of the data.
-    batches : the numbers of the examples of each batch that can be made now.
+    batches : the numbers of the examples of each batch that can be made now; in a batch in the order of the data, so
+        that processes which share it read parts of the data that lie together.
     left : those of examples that fill no batch yet.
     """
 
@@ -36,14 +37,14 @@ def windows(examples: int, size: int, random: np.random.Generator) -> Iterator[W
     """A pass over all examples, each once; nothing is read for it. The last window holds what fills no batch."""
     starts = random.permutation(np.arange(0, examples, size))
     left = np.arange(0)
-    for begin in range(0, len(starts), _SLICES):
-        slices = [slice(int(s), min(int(s) + size, examples)) for s in starts[begin : begin + _SLICES]]
+    for begin in range(0, len(starts), SLICES):
+        slices = [slice(int(s), min(int(s) + size, examples)) for s in starts[begin : begin + SLICES]]
         rows = np.concatenate([left, *(np.arange(s.start, s.stop) for s in slices)])
         shuffled = rows[random.permutation(len(rows))]
         *batches, left = np.split(shuffled, range(size, len(rows) + 1, size))
-        yield Window(slices, batches, left)
+        yield Window(slices, [np.sort(batch) for batch in batches], left)
     if len(left):
-        yield Window([], [left], left[:0])
+        yield Window([], [np.sort(left)], left[:0])
 
 
 @final
@@ -57,11 +58,13 @@ class Held:
         self.t: NDArray[Any] | None = None
 
     def read(self, slices: Sequence[slice], wanted: Numbers) -> None:
-        """Reads those of the slices in which something wanted lies, and what else of that is not held, one by one."""
+        """Reads the slices from the first to the last that is wanted, and what else of that is not held, one by one."""
         ordered = np.sort(wanted)
-        parts = [s for s in slices if np.searchsorted(ordered, s.start) < np.searchsorted(ordered, s.stop)]
+        found = [ordered[slice(*np.searchsorted(ordered, (s.start, s.stop)))] for s in slices]
+        parts = [slice(int(rows[0]), int(rows[-1]) + 1) for rows in found if len(rows)]
         there = np.concatenate([self.rows, *(np.arange(s.start, s.stop) for s in parts)])
         parts += [slice(int(row), int(row) + 1) for row in np.setdiff1d(wanted, there)]
+        parts = parts or [slice(0, 0)]  # no rows, of the right shape
         self.rows = np.concatenate([self.rows, *(np.arange(s.start, s.stop) for s in parts)])
         self.x, self.t = (
             np.concatenate([*([] if old is None else [old]), *(source.host_rows(s) for s in parts)])
