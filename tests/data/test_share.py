@@ -1,4 +1,4 @@
-"""Processes that share each batch: together they have all of it, whoever they are, and each reads little more than its own."""
+"""Processes that share each batch: together they have all of it, and each reads little more than its own part."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What ranks run in test_fit.py: `python programs_fit.py NAME ARGUMENTS`. Rank 0 prints what a program returns, as JSON."""
+"""What ranks run in test_fit.py: `python programs_fit.py NAME ARGUMENTS`. Rank 0 prints what it returns, as JSON."""
 
 import hashlib
 import json

@@ -248,8 +248,8 @@ def batches(
 
     Each `for` loop over the result is one pass over the data, in an order that follows from `seed` and the number of
     the pass. A GPU keeps data that fit: they are brought there once, in the first pass, and batches are taken from them
-    there. Other data are brought there batch by batch; with CuPy the next batch is on its way while the GPU computes. On a
-    CPU a thread reads files ahead: one batch, or of what can only be sliced, 32. Values and order are the same any way.
+    there. Other data are brought there batch by batch; with CuPy the next batch is on its way while the GPU computes.
+    On a CPU a thread reads files ahead: one batch, or 32 of what can only be sliced. Values and order are the same.
 
     Parameters
     ----------

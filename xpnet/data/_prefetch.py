@@ -26,10 +26,14 @@ def in_background(items: Iterator[_Item], ahead: int) -> Iterator[_Item]:
     """
     context, coming = copy_context(), deque[Future[_Item]]()
     thread = ThreadPoolExecutor(1, "xpnet data")
+
+    def make() -> _Item:
+        return next(items, _END)
+
     try:
         while True:
             while len(coming) <= ahead:
-                coming.append(thread.submit(context.run, next, items, _END))
+                coming.append(thread.submit(context.run, make))
             item = coming.popleft().result()
             if item is _END:
                 return

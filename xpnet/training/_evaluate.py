@@ -1,5 +1,5 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
+from itertools import count, islice
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -7,7 +7,7 @@ import numpy as np
 from xpnet._typing import Array, Pullback
 from xpnet.backend import HostArray, get_backend, use_backend
 from xpnet.data import Batches, Share, batches
-from xpnet.distributed import Communicator, Single
+from xpnet.distributed import Communicator, Single, raised_alike
 from xpnet.layers import Layer
 from xpnet.training._memory import MemoryWatch
 
@@ -62,7 +62,7 @@ def evaluate(
     outputs, targets, losses, sizes = [], [], [], []
     watch = MemoryWatch(model)
     with use_backend(watch.backend):
-        for x, t, whole in shared(as_batches("evaluate: data", data, batch_size, resident=False), share):
+        for x, t, whole in shared(as_batches("evaluate: data", data, batch_size, resident=False), ranks):
             sizes.append(whole)
             if not x.shape[0]:
                 y = watch.backend.zeros(model.output_shape((1, *x.shape[1:])))[:0, ...]
@@ -81,7 +81,7 @@ def evaluate(
         if metrics:
             y, t = (_together(parts, sizes, share, ranks) for parts in (outputs, targets))
             found |= {name: float(metric(y, t)) for name, metric in metrics.items()}
-    return found
+    return found if ranks.size == 1 else dict(ranks.broadcast_object(found))  # whatever machines they are on
 
 
 def _together(parts: list[Array], sizes: list[int], share: Share, ranks: Communicator) -> Array:
@@ -100,15 +100,47 @@ def _together(parts: list[Array], sizes: list[int], share: Share, ranks: Communi
     return rows
 
 
-def shared(batches: Iterable[tuple[Array, Array]], share: Share, after: int = 0) -> Iterator[tuple[Array, Array, int]]:
-    """Each batch's share, and how many examples the whole batch has; the first `after` batches are left out."""
-    if isinstance(batches, Batches):
+def shared(
+    batches: Iterable[tuple[Array, Array]], ranks: Communicator, after: int = 0
+) -> Iterator[tuple[Array, Array, int]]:
+    """This rank's share of each batch, and how many examples the whole batch has, without the first `after` batches.
+
+    Raises
+    ------
+    ValueError : on all ranks, where they do not have the same number of batches, each of the same size.
+    """
+    share = Share(ranks.rank, ranks.size)
+    if isinstance(batches, Batches):  # which ranks compare before the run
         for number, (x, t) in enumerate(batches.after(after, share), after):
             yield x, t, batches.size_of(number)
-        return
-    for x, t in islice(batches, after, None):
-        own = share.of(x.shape[0])
-        yield (x, t, x.shape[0]) if share.size == 1 else (x[own, ...], t[own, ...], x.shape[0])
+    elif share.size == 1:
+        yield from ((x, t, x.shape[0]) for x, t in islice(batches, after, None))
+    else:
+        pairs = islice(batches, after, None)
+        for number in count(after + 1):
+            pair = next(pairs, None)
+            whole = _same_on_all(ranks, number, None if pair is None else pair[0].shape[0])
+            if pair is None:
+                return
+            own = share.of(whole)
+            yield pair[0][own, ...], pair[1][own, ...], whole
+
+
+def _same_on_all(ranks: Communicator, number: int, size: int | None) -> int:
+    """How many examples all ranks have in their batch of that number, or -1 for no batch."""
+    ours = -1 if size is None else size
+    found = np.asarray([ours, -ours])
+    ranks.all_reduce(found, "max")
+    most, least = int(found[0]), -int(found[1])
+    if least < 0 <= most:
+        raise raised_alike(ValueError(f"batches: all ranks need the same; some have {number - 1}, others more"))
+    if least != most:
+        raise raised_alike(
+            ValueError(
+                f"batches: all ranks need the same; batch {number} has {least} examples on one, {most} on another"
+            )
+        )
+    return most
 
 
 def predict(model: Layer, x: Any, *, batch_size: int = 256) -> HostArray:

@@ -208,7 +208,7 @@ class Loop:
     def _steps(self, bar: Any) -> dict[str, float]:
         """The steps of an epoch that are left; what all of it showed, averaged over examples."""
         self.unseen.clear()
-        for done, (x, t, whole) in enumerate(self.progress.rest_of_pass(self.ranks.share), 1):
+        for done, (x, t, whole) in enumerate(self.progress.rest_of_pass(self.ranks.communicator), 1):
             self._pass(x, t, whole)
             if done % self.step.accumulate == 0:
                 self._finish(bar)

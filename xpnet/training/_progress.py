@@ -12,7 +12,7 @@ import numpy as np
 
 from xpnet._typing import Array
 from xpnet.backend import HostArray, to_host
-from xpnet.data import Share
+from xpnet.distributed import Communicator
 from xpnet.files import described, writable
 from xpnet.optimizers import Optimizer
 from xpnet.training._callbacks import Callback, Run
@@ -75,7 +75,11 @@ class Progress:
         """What has to be the same on all ranks."""
         callbacks = [type(listener).__name__ for listener in self.listeners]
         own = {"batches": _state_of(self.batches), "validation": _state_of(self.validation)}
-        return {"settings": self.settings, "rate": self.first_rate, "callbacks": callbacks} | own
+        return {
+            "settings": self.settings,
+            "learning rate": self.run.optimizer.current_rate,
+            "callbacks": callbacks,
+        } | own
 
     # Passes -----------------------------------------------------------------------------------------------------
 
@@ -84,14 +88,14 @@ class Progress:
         self.position, self.seconds = None, 0.0
         self.batches_before = self.validation_before = None
 
-    def rest_of_pass(self, share: Share) -> Iterator[tuple[Array, Array, int]]:
+    def rest_of_pass(self, ranks: Communicator) -> Iterator[tuple[Array, Array, int]]:
         """This rank's share of the batches of this epoch that have not been gone through, and their whole sizes."""
         done = self.position or 0
         self.batches_before = _state_of(self.batches)
         if self.position is None:
             self.position = 0
             self.ledger.begin()
-        return shared(self.batches, share, done)
+        return shared(self.batches, ranks, done)
 
     def validating(self) -> None:
         """The pass of validation begins."""

@@ -1,5 +1,6 @@
 """What the processes that share a run, its ranks, do together. One alone does nothing of it."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, final
@@ -14,7 +15,7 @@ from xpnet.layers import BatchNorm, Layer
 from xpnet.optimizers import Optimizer
 from xpnet.training._checkpoint_folder import CheckpointError, Saved
 
-_ERRORS = {kind.__name__: kind for kind in (CheckpointError, FileNotFoundError)}
+_ERRORS: dict[str, type[Exception]] = {kind.__name__: kind for kind in (CheckpointError, FileNotFoundError)}
 
 
 def as_communicator(function: str, value: Communicator | str | None, model: Layer) -> Communicator:
@@ -63,7 +64,8 @@ class Ranks:
         """
         if self.alone:
             return
-        agree(self.communicator, {"model": model_facts(model), "versions": version_facts(model), **facts})
+        own = {"model": model_facts(model), "layers": _leaves(model), "versions": version_facts(model)}
+        agree(self.communicator, own | dict(facts))
         ours = {id(parameter) for parameter in optimizer.store.parameters.values()}
         rest = [tensor.data for tensor in model.tensors().values() if id(tensor) not in ours]
         optimizer.learning_rate, optimizer.steps = self._of_first(optimizer)
@@ -153,3 +155,9 @@ class Ranks:
             arrays[name] = np.empty(shape, dtype) if found is None else np.ascontiguousarray(found[1].arrays[name])
             self.communicator.broadcast(arrays[name])
         return Path(path), Saved(values, arrays)
+
+
+def _leaves(model: Layer) -> dict[str, str]:
+    """The layers that hold no others by their paths, as they describe themselves, without where they lie in memory."""
+    layers = {"": model} | model.layers()
+    return {path: re.sub(" at 0x[0-9a-f]+", "", repr(each)) for path, each in layers.items() if not each.layers()}
