@@ -132,14 +132,13 @@ def _same_on_all(ranks: Communicator, number: int, size: int | None) -> int:
     found = np.asarray([ours, -ours])
     ranks.all_reduce(found, "max")
     most, least = int(found[0]), -int(found[1])
+    problem = ""
     if least < 0 <= most:
-        raise raised_alike(ValueError(f"batches: all ranks need the same; some have {number - 1}, others more"))
-    if least != most:
-        raise raised_alike(
-            ValueError(
-                f"batches: all ranks need the same; batch {number} has {least} examples on one, {most} on another"
-            )
-        )
+        problem = f"some have {number - 1}, others more"
+    elif least != most:
+        problem = f"batch {number} has {least} examples on one, {most} on another"
+    if problem:
+        raise raised_alike(ValueError(f"batches: all ranks need the same; {problem}"))
     return most
 
 

@@ -185,7 +185,7 @@ def fit(
     with ending_together(ranks.communicator, alike), use_backend(backend), backend.quiet(), loop.saving(source):
         ranks.begin(model, optimizer, {**place.facts(), "epochs": epochs, "resume": resume is not None})
         if isinstance(batches, Batches):
-            ranks.check_batches(model, [batches.size_of(0), batches.size_of(len(batches) - 1)])
+            ranks.check_batches(model, batches.size_of(0), batches.size_of(len(batches) - 1))
         if source is not None:
             loop.resume(source)
         check_precision("fit", precision, model, optimizer)

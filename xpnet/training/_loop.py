@@ -82,10 +82,14 @@ class Loop:
                 raise raised_alike(FileNotFoundError(f"fit: resume: there is no checkpoint in {source}"))
             return
         path, self.saved = found
+        problem = None
         try:
             self.progress.load(self.saved)
         except CheckpointError as error:
-            raise CheckpointError(f"fit: resume: {path}: {error}; nothing was changed") from error
+            problem = error
+        told = self.ranks.first_of(None if problem is None else str(problem))
+        if told is not None:
+            raise CheckpointError(f"fit: resume: {path}: {told}; nothing was changed") from problem
         self.step.nominal = self.progress.nominal
 
     def _save(self, due: list[Checkpoint]) -> None:

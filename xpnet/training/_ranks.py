@@ -77,27 +77,38 @@ class Ranks:
         number, steps = self.communicator.broadcast_object([None if callable(rate) else rate, optimizer.steps])
         return rate if number is None else number, steps
 
-    def check_batches(self, model: Layer, sizes: Iterable[int]) -> None:
-        """Batches are large enough to be shared.
+    def check_size(self, model: Layer, size: int) -> None:
+        """A batch of so many examples can be shared.
 
         Raises
         ------
-        ValueError : there are more ranks than examples in a batch.
+        ValueError : on all ranks: it has fewer examples than there are ranks, all of which need one.
         """
-        if self.alone:
+        if self.alone or size >= self.communicator.size:
             return
-        sizes, ranks = list(sizes), self.communicator.size
-        normalizing = any(isinstance(layer, BatchNorm) and layer.synchronized for layer in model.layers().values())
-        problem = ""
-        if max(sizes) < ranks:
-            problem = f"{ranks} ranks cannot share batches of {max(sizes)}; take larger ones, or fewer ranks"
-        elif normalizing and min(sizes) < ranks:
-            problem = (
-                f"a synchronized BatchNorm needs an example on each of {ranks} ranks, and the last batch has "
-                f"{min(sizes)}; batches(..., drop_last=True) leaves it out"
+        if any(isinstance(layer, BatchNorm) and layer.synchronized for layer in model.layers().values()):
+            raise raised_alike(
+                ValueError(
+                    f"fit: a synchronized BatchNorm needs an example on each of {self.communicator.size} ranks, and a "
+                    f"batch has {size}; batches(..., drop_last=True) leaves a smaller one out"
+                )
             )
-        if problem:
-            raise raised_alike(ValueError(f"fit: {problem}"))
+
+    def check_batches(self, model: Layer, first: int, last: int) -> None:
+        """Batches, of which the first and the last have so many examples, can be shared.
+
+        Raises
+        ------
+        ValueError : on all ranks: some would never have an example, or see `check_size`.
+        """
+        if first < self.communicator.size:
+            raise raised_alike(
+                ValueError(
+                    f"fit: {self.communicator.size} ranks cannot share batches of {first}; take larger ones, or fewer "
+                    "ranks"
+                )
+            )
+        self.check_size(model, last)
 
     def largest(self, numbers: Iterable[int]) -> list[int]:
         """The largest of each number over all ranks."""
@@ -152,7 +163,7 @@ class Ranks:
         path, values, kinds = described
         arrays: dict[str, HostArray] = {}
         for name, (dtype, shape) in kinds.items():
-            arrays[name] = np.empty(shape, dtype) if found is None else np.ascontiguousarray(found[1].arrays[name])
+            arrays[name] = np.empty(shape, dtype) if found is None else np.asarray(found[1].arrays[name], order="C")
             self.communicator.broadcast(arrays[name])
         return Path(path), Saved(values, arrays)
 

@@ -75,6 +75,7 @@ class Step:
     def go(self, x: Array, t: Array, whole: int) -> None:
         """A pass over a part of a batch, of which all ranks together have `whole` examples; the only one is a step."""
         own = x.shape[0]
+        self.ranks.check_size(self.model, whole)
         if not self.plain:
             self.nominal = self.nominal or whole * self.accumulate
             self.part.first = self._examples + self.ranks.share.of(whole).start
