@@ -18,7 +18,7 @@ from bench import machine
 from bench.networks import GPU_NETWORKS, NETWORKS
 from bench.options import RESULTS
 from bench.scaling_model import Cluster, fitted, gradient_bytes, strong, weak
-from bench.scaling_ranks import Group
+from bench.scaling_ranks import EPOCH, Group
 from bench.scaling_report import page, save_picture
 
 STEPS = ("784-1024-1024-10", "vgg_small")
@@ -94,7 +94,7 @@ def steps(network: str, n: int, turns: int, seconds: float) -> dict[str, Any]:
         calls = {}
         for name, group in groups.items():
             group.ask("build", network, batch // n if name == "share" else batch)
-            calls[name] = max(1, round(seconds / group.ask("step", 3)))
+            calls[name] = max(1, round(seconds / (EPOCH * group.ask("step", 1))))
         times = [{name: group.ask("step", calls[name]) for name, group in groups.items()} for _ in range(turns)]
     finally:
         for group in groups.values():

@@ -20,10 +20,14 @@ from bench.case import LEARNING_RATE, Case, arrays_of
 from bench.contenders._xpnet import sequential
 from bench.networks import NETWORKS
 from bench.workers import THREAD_VARIABLES
-from xpnet.distributed import Communicator, communicator, share, share_weight
+from xpnet.data import batches
+from xpnet.distributed import Communicator, Single, communicator
 from xpnet.losses import softmax_cross_entropy
+from xpnet.training import History
 
 ROOT = Path(__file__).parents[1]
+EPOCH = 8
+"""Steps of an epoch."""
 
 
 def launcher() -> str:
@@ -87,48 +91,47 @@ class Rank:
 
     def __init__(self, ranks: Communicator) -> None:
         self.ranks = ranks
-        self._step: Callable[[], Any] = lambda: None
+        self._fit: Callable[[int], History] | None = None
 
     def all_reduce(self, size: int, calls: int) -> float:
         """The sum over all ranks of so many bytes of float32."""
         values = np.ones(size // 4, np.float32)
-        return self._timed(lambda: self.ranks.all_reduce(values), calls)
+        self.ranks.barrier()
+        started = time.perf_counter()
+        for _ in range(calls):
+            self.ranks.all_reduce(values)
+        return (time.perf_counter() - started) / calls
 
     def build(self, network: str, batch: int) -> float:
-        """A model and this rank's share of a batch; the time of its first step, in which loops are compiled."""
+        """A model and batches for `fit`; the time of a step of its first epoch, in which loops are compiled."""
         case = Case(NETWORKS[network], batch, 1)
         backend = xpnet.set_backend("numpy")
-        rows = share(batch, self.ranks.rank, self.ranks.size)
-        x, t = (backend.asarray(array[rows]) for array in case.data())
+        x, t = (np.concatenate([array] * EPOCH) for array in case.data())
+        pairs = batches(x, t, batch)
         model = sequential(case.network.layers)
         for tensor, values in zip(model.tensors().values(), arrays_of(case.weights()), strict=True):
             tensor.data[...] = backend.asarray(values)
         optimizer = xpnet.optimizers.Adam(model, LEARNING_RATE)
-        gradient, ranks = optimizer.store.grad, self.ranks
-        weight = share_weight(batch, ranks.rank, ranks.size)
+        together = None if isinstance(self.ranks, Single) else self.ranks
 
-        def step() -> None:
-            y, pullback = model.forward(x)
-            loss, dloss = softmax_cross_entropy(y, t)
-            pullback(dloss())
-            if ranks.size > 1:
-                gradient[...] *= weight
-            ranks.all_reduce(gradient)
-            optimizer.step(loss)
+        def fit(epochs: int) -> History:
+            return xpnet.fit(
+                *(model, pairs),
+                loss=softmax_cross_entropy,
+                optimizer=optimizer,
+                epochs=epochs,
+                progress=False,
+                communicator=together,
+            )
 
-        self._step = step
-        return self._timed(step, 1)
+        self._fit = fit
+        return self.step(1)
 
-    def step(self, calls: int) -> float:
-        """Training steps on that batch."""
-        return self._timed(self._step, calls)
-
-    def _timed(self, run: Callable[[], Any], calls: int) -> float:
+    def step(self, epochs: int) -> float:
+        """A training step, in so many epochs of `fit`."""
+        assert self._fit is not None
         self.ranks.barrier()
-        started = time.perf_counter()
-        for _ in range(calls):
-            run()
-        return (time.perf_counter() - started) / calls
+        return sum(self._fit(epochs)["seconds"]) / (epochs * EPOCH)
 
 
 def main() -> None:

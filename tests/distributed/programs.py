@@ -152,11 +152,6 @@ def all_raise(ranks, caught):
     return ranks.all_gather_object("went on")
 
 
-def too_many(ranks):
-    with distributed.ending_together(ranks):
-        list(distributed.shares(3, 2, ranks.rank, ranks.size))
-
-
 def works_for_ever(ranks):
     """Tells its processes' numbers, and reduces until it is ended."""
     print("PROCESSES", json.dumps(ranks.all_gather_object(os.getpid())), flush=True)
@@ -178,29 +173,28 @@ def trained(ranks, examples, batch):
     random = np.random.default_rng(0)
     x, t = random.standard_normal((examples, 6)), random.integers(0, 3, examples)
 
-    def train(rank, size, reduce):
+    def train(share, reduce):
         xpnet.seed(5)
         with xpnet.use_backend("numpy", dtype="float64"):
             model = xpnet.models.mlp([6, 5, 3])
             optimizer = xpnet.optimizers.Adam(model, 0.01, clip_norm=0.5)
-        store = optimizer.store
-        for epoch in range(3):
-            order = np.random.default_rng(epoch).permutation(examples)
-            for part in distributed.shares(examples, batch, rank, size):
-                rows = order[part.rows]
-                if len(rows):
-                    y, pullback = model.forward(x[rows])
-                    _, dloss = xpnet.losses.softmax_cross_entropy(y, t[rows])
-                    pullback(dloss())
-                else:
-                    for parameter in model.parameters().values():
-                        parameter.grad = np.zeros(parameter.data.shape)
-                store.grad[...] *= part.weight
-                reduce(store.grad)
-                optimizer.step()
+            pairs = xpnet.data.batches(x, t, batch)
+            store = optimizer.store
+            for _ in range(3):
+                for number, (own, targets) in enumerate(pairs.after(0, share)):
+                    if len(own):
+                        y, pullback = model.forward(own)
+                        _, dloss = xpnet.losses.softmax_cross_entropy(y, targets)
+                        pullback(dloss())
+                    else:
+                        store.clear_all()
+                    store.grad[...] *= len(own) / pairs.size_of(number)
+                    reduce(store.grad)
+                    optimizer.step()
         return store.data
 
-    together, alone = train(ranks.rank, ranks.size, ranks.all_reduce), train(0, 1, lambda gradient: None)
+    together = train(xpnet.data.Share(ranks.rank, ranks.size), ranks.all_reduce)
+    alone = train(xpnet.data.Share(), lambda gradient: None)
     apart = float(np.abs(together - alone).max() / np.abs(alone).max())
     return [apart, len(set(ranks.all_gather_object(digest(together))))]
 

@@ -52,12 +52,6 @@ def test_what_all_ranks_raise_alike_is_shown_once(ranks):
     assert err.count("ZeroDivisionError: the global gradient") == 1
 
 
-def test_more_ranks_than_examples_are_refused_once(ranks):
-    status, _, err = ranks(4, "too_many")
-    assert status != 0
-    assert err.count("ValueError: shares: 4 ranks are more than there are examples, 3; start fewer") == 1
-
-
 def gone(process):
     """Whether a process has ended; what is left of one that no one has waited for counts as ended."""
     try:

@@ -14,7 +14,6 @@ from xpnet.distributed._launch import (
     launched_size,
     local_rank,
 )
-from xpnet.distributed._shares import Share, share, share_weight, shares
 from xpnet.distributed._single import Single
 
 __all__ = [
@@ -23,7 +22,6 @@ __all__ = [
     "CommunicatorWarning",
     "DisagreementError",
     "Request",
-    "Share",
     "Single",
     "agree",
     "communicator",
@@ -32,8 +30,5 @@ __all__ = [
     "local_rank",
     "model_facts",
     "raised_alike",
-    "share",
-    "share_weight",
-    "shares",
     "version_facts",
 ]

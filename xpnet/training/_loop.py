@@ -206,7 +206,8 @@ class Loop:
         signal = self.signals.received or 0
         if self.ranks.alone or not self.checkpoints:
             return due, signal
-        signal, *wanted = self.ranks.largest([signal, *(each in due for each in self.checkpoints)])
+        wanted = [self.ranks.first and each in due for each in self.checkpoints]  # only it knows when it has saved
+        signal, *wanted = self.ranks.largest([signal, *wanted])
         return [each for each, want in zip(self.checkpoints, wanted, strict=True) if want], signal
 
     def _steps(self, bar: Any) -> dict[str, float]:
