@@ -32,8 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
     parser = new_parser(__doc__)
     parser.add_argument("--epochs", type=int, default=20)
     options = parser.parse_args(arguments)
-    place = {"device": distributed.local_rank()} if options.backend == "cupy" else {}  # a GPU for each rank
-    xpnet.set_backend(options.backend, dtype="float64", **place)
+    gpu = distributed.local_rank() if options.backend == "cupy" else None  # one for each rank
+    xpnet.set_backend(options.backend, dtype="float64", device=gpu)
     ranks = distributed.communicator()
 
     (x, t), test = data.digits()
@@ -63,8 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
         communicator=ranks,
     )
     seconds = time.perf_counter() - started
-    measures = {"loss": losses.softmax_cross_entropy, "metrics": {"accuracy": accuracy}}
-    found = xpnet.evaluate(model, test, **measures, communicator=ranks)
+    found = xpnet.evaluate(
+        model, test, loss=losses.softmax_cross_entropy, metrics={"accuracy": accuracy}, communicator=ranks
+    )
     xp = optimizer.store.backend.xp
     norm = math.sqrt(float(xp.sum(optimizer.store.data**2)))
 

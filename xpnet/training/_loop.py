@@ -207,8 +207,8 @@ class Loop:
         if self.ranks.alone or not self.checkpoints:
             return due, signal
         wanted = [self.ranks.first and each in due for each in self.checkpoints]  # only it knows when it has saved
-        signal, *wanted = self.ranks.largest([signal, *wanted])
-        return [each for each, want in zip(self.checkpoints, wanted, strict=True) if want], signal
+        signal, *agreed = self.ranks.largest([signal, *wanted])
+        return [each for each, want in zip(self.checkpoints, agreed, strict=True) if want], signal
 
     def _steps(self, bar: Any) -> dict[str, float]:
         """The steps of an epoch that are left; what all of it showed, averaged over examples."""
