@@ -154,7 +154,9 @@ def all_raise(ranks, caught):
 
 def works_for_ever(ranks):
     """Tells its processes' numbers, and reduces until it is ended."""
-    print("PROCESSES", json.dumps(ranks.all_gather_object(os.getpid())), flush=True)
+    processes = ranks.all_gather_object(os.getpid())
+    if ranks.rank == 0:
+        print(f"PROCESSES {json.dumps(processes)}", flush=True)
     with distributed.ending_together(ranks):
         while True:
             ranks.all_reduce(np.ones(300_000, np.float32))
@@ -236,7 +238,7 @@ def main():
     ranks = distributed.communicator("auto" if name == "auto" else "mpi")
     returned = (works_for_ever if name == "before_mpi" else globals()[name])(ranks, *arguments)
     if ranks.rank == 0:
-        print("RETURNED", json.dumps(returned), flush=True)
+        print(f"RETURNED {json.dumps(returned)}", flush=True)
 
 
 if __name__ == "__main__":
