@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +17,7 @@ from xpnet.distributed import (
     Single,
     _choice,
     _ending,
+    _mpi,
     _nccl,
     communicator,
     launched_size,
@@ -187,3 +189,10 @@ def test_what_all_raise_alike_is_shown_by_the_first(launched, monkeypatch, rank,
     sys.excepthook(CommunicatorUnavailableError, CommunicatorUnavailableError("all of them"), None)
     assert len(before) == times
     assert mpi.log == []
+
+
+def test_an_mpi_that_does_not_tell_is_not_handed_arrays_of_gpus(tmp_path):
+    no_library = tmp_path / "MPI.so"
+    no_library.write_bytes(b"nothing")
+    assert not _mpi._takes_device_arrays(SimpleNamespace(__file__=str(no_library)))
+    assert not _mpi._takes_device_arrays(SimpleNamespace(__file__=None))  # this process itself, which has no such name

@@ -1,3 +1,4 @@
+import functools
 from typing import Any, NoReturn, Protocol
 
 from xpnet._typing import Array
@@ -60,9 +61,15 @@ def check_operation(array: Array, op: str) -> None:
     ------
     ValueError, TypeError : it is not.
     """
+    _check(array.dtype, op)
+
+
+@functools.cache
+def _check(dtype: Any, op: str) -> None:
+    """What was right once is not looked at again: this is part of each step."""
     if op not in OPERATIONS:
         raise ValueError(f"all_reduce: op must be one of {', '.join(map(repr, OPERATIONS))}, got {op!r}")
-    kind = str(array.dtype).rpartition(".")[2]
+    kind = str(dtype).rpartition(".")[2]
     if kind not in ("float32", "float64", "int32", "int64") or (op == "mean" and kind.startswith("int")):
         known = "float32 and float64" if op == "mean" else "float32, float64, int32 and int64"
         raise TypeError(f"all_reduce: the {op} is for arrays of {known}, got {kind}")
