@@ -64,7 +64,7 @@ def check_operation(array: Array, op: str) -> None:
     _check(array.dtype, op)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=None, typed=True)  # types of two libraries do not like to be compared
 def _check(dtype: Any, op: str) -> None:
     """What was right once is not looked at again: this is part of each step."""
     if op not in OPERATIONS:
