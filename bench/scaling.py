@@ -27,10 +27,11 @@ PREDICTED = {"784-1024-1024-10": (1024, 65_536), "resnet50-224": (64, 8_192)}
 GPUS = tuple(2**i for i in range(11))
 SIZES = tuple(4 * 8**i for i in range(9))
 """Bytes: 4 to 64 MiB."""
-_CALLS, _BYTES = 50, 2**25
-"""Calls that a burst of reductions has, and the bytes beyond which it has fewer."""
-_BURSTS = 5
-"""Bursts in a turn: short ones, as other processes come between."""
+_CALLS, _BURSTS, _BYTES = 10, 40, 2**20
+"""Calls in a burst of reductions, bursts in a turn, and the bytes beyond which there are fewer of both.
+
+Bursts are short, so that on a machine with other processes some of them are not interrupted.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
@@ -74,8 +75,8 @@ def reductions(n: int, sizes: Sequence[int], turns: int) -> dict[str, Any]:
     try:
         seconds = []
         for size in sizes:
-            calls = max(1, min(_CALLS, _BYTES // size))
-            seconds.append(min(group.ask("all_reduce", size, calls) for _ in range(_BURSTS * turns)))
+            calls, bursts = max(1, min(_CALLS, _BYTES // size)), max(2, min(_BURSTS, 4 * _BYTES // size))
+            seconds.append(min(group.ask("all_reduce", size, calls) for _ in range(bursts * turns)))
     finally:
         group.close()
     latency, bandwidth = fitted(sizes, seconds)
