@@ -17,7 +17,7 @@ _SHOWN = (1, 8, 16, 64, 256, 1024)
 
 def page(found: dict[str, Any]) -> str:
     """Tables of what was measured, and of what is predicted with its assumptions."""
-    about, predicted = found["about"], found["predicted"]
+    about = found["about"]
     parts = [
         "# How training scales",
         f"Measured on {about['processor']}, {about['cores']} cores, {about['date']}, load before "
@@ -32,6 +32,14 @@ def page(found: dict[str, Any]) -> str:
         "rank's share of the batch, alone. *Expected*: that and the fitted all-reduce of the gradient.",
         _steps(found["steps"]),
         "## GPUs, predicted",
+        prediction(found["predicted"]),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def prediction(predicted: dict[str, Any]) -> str:
+    """What is predicted, behind what is assumed."""
+    parts = [
         "**Nothing here was measured.** The model is that of `bench/scaling_model.py`; it assumes:",
         "\n".join(f"- {sentence}" for sentence in predicted["sentences"]),
         "Weak scaling: the part of p times one GPU's speed that p reach, each with the same number of examples.",
@@ -39,7 +47,7 @@ def page(found: dict[str, Any]) -> str:
         "Strong scaling: how many times as fast as one GPU p are, with the same examples in all.",
         _predicted(predicted, "strong"),
     ]
-    return "\n\n".join(part for part in parts if part)
+    return "\n\n".join(parts)
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

@@ -1,13 +1,14 @@
 """Ranks that are measured, and the model that predicts how training scales."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from bench import scaling
 from bench.networks import GPU_NETWORKS, NETWORKS
 from bench.scaling_model import Cluster, Link, all_reduce, computing, fitted, gradient_bytes, step, strong, weak
-from bench.scaling_report import page
+from bench.scaling_report import page, prediction
 
 MLP, RESNET = NETWORKS["784-1024-1024-10"], GPU_NETWORKS["resnet50-224"]
 CLUSTER = Cluster(inside=Link(1e-6, 1e11), between=Link(1e-5, 1e10))
@@ -74,6 +75,12 @@ def test_a_run_measures_predicts_and_writes(tmp_path, capfd):
     assert "Nothing here was measured" in printed
     assert "resnet50-224, 64 on each" in printed
     assert (tmp_path / "made" / "scaling.md").read_text().strip() in printed
+
+
+def test_the_documentation_shows_what_the_model_predicts():
+    page = (Path(__file__).parents[2] / "docs" / "scaling.md").read_text(encoding="utf-8")
+    shown = page.partition("<!-- prediction: begin -->\n")[2].partition("\n<!-- prediction: end -->")[0]
+    assert shown == prediction(scaling.predicted(Cluster()))
 
 
 def test_a_page_without_steps_has_its_predictions():
