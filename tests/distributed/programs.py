@@ -105,12 +105,6 @@ def objects(ranks):
     return [ranks.all_gather_object(value), ranks.all_gather_object(shared), repr(infinite), places, repr(ranks)]
 
 
-def averages(ranks):
-    """Of 1, 2, … examples; the first rank has none, and no numbers."""
-    loss = 0.1 * ranks.rank if ranks.rank else float("nan")
-    return ranks.all_gather_object(distributed.averaged(ranks, {"loss": loss, "accuracy": 1.0}, ranks.rank))
-
-
 def disagreements(ranks):
     """The messages of each case on all ranks; None where they agree."""
     model = xpnet.models.mlp([4, 3, 2] if ranks.rank == 1 else [4, 2])
@@ -218,7 +212,7 @@ def late(ranks):
 
 def everything(ranks):
     """One start for all that ends well."""
-    programs = (reductions, sizes, pieces, broadcasts, objects, averages, disagreements, training, documented, late)
+    programs = (reductions, sizes, pieces, broadcasts, objects, disagreements, training, documented, late)
     return {program.__name__: program(ranks) for program in programs}
 
 

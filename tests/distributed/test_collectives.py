@@ -39,13 +39,6 @@ def test_values_of_python_arrive_whole(found):
     assert shown == f"MPI(rank 0 of {n})"
 
 
-def test_averages_count_by_examples_and_are_the_same_on_all_ranks(found):
-    n, averages = found["n"], found["averages"]
-    expected = sum(0.1 * rank**2 for rank in range(n)) / sum(range(n))
-    assert averages == [averages[0]] * n
-    assert averages[0] == pytest.approx({"loss": expected, "accuracy": 1.0}, rel=1e-14)
-
-
 def test_a_barrier_waits_for_the_last(found):
     assert found["late"] > 0.3
 

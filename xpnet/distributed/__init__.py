@@ -5,7 +5,6 @@ of them knows of the others.
 """
 
 from xpnet.distributed._agreement import DisagreementError, agree, model_facts, version_facts
-from xpnet.distributed._averages import averaged
 from xpnet.distributed._choice import communicator
 from xpnet.distributed._communicator import Communicator, Request
 from xpnet.distributed._ending import ending_together, raised_alike
@@ -25,7 +24,6 @@ __all__ = [
     "Request",
     "Single",
     "agree",
-    "averaged",
     "communicator",
     "ending_together",
     "launched_size",
