@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _SHOWN = (1, 8, 16, 64, 256, 1024)
+_BUSY = (
+    "**The machine was busy with other work.** Times of steps are too long and their ratios wide; one process with "
+    "several threads, which wait for each other often, suffers more from it than ranks do."
+)
 
 
 def page(found: dict[str, Any]) -> str:
@@ -22,6 +26,7 @@ def page(found: dict[str, Any]) -> str:
         "# How training scales",
         f"Measured on {about['processor']}, {about['cores']} cores, {about['date']}, load before "
         f"{about['load_before']}; written by `python -m bench.scaling`.",
+        _BUSY if about["load_before"] > about["cores"] / 4 else "",
         "## All-reduce, measured",
         "float32, ranks of one machine, by its memory; the shortest of the turns. The line is "
         "latency + bytes / bandwidth, fitted with the least relative error.",

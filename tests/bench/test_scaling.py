@@ -87,4 +87,8 @@ def test_a_page_without_steps_has_its_predictions():
     about = {"processor": "A", "cores": 1, "date": "2026-01-02", "load_before": 0.0}
     text = page({"about": about, "reductions": [], "steps": [], "predicted": scaling.predicted(Cluster())})
     assert "Steps, measured" in text
+    assert "busy" not in text
+    about["load_before"] = 3.0
+    text = page({"about": about, "reductions": [], "steps": [], "predicted": scaling.predicted(Cluster())})
+    assert "**The machine was busy with other work.**" in text
     assert "tree, overlapped" in text
