@@ -13,10 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _SHOWN = (1, 8, 16, 64, 256, 1024)
-_BUSY = (
-    "**The machine was busy with other work.** Times of steps are too long and their ratios wide; one process with "
-    "several threads, which wait for each other often, suffers more from it than ranks do."
-)
+_BUSY = "**The machine was busy with other work.** Times of steps are too long and their ratios wide."
 
 
 def page(found: dict[str, Any]) -> str:
