@@ -175,10 +175,11 @@ def test_an_error_that_nobody_catches_goes_to_the_ranks(launched, monkeypatch):
     monkeypatch.setattr(sys, "excepthook", lambda *error: before.append(error))
     communicator()
     error = ValueError("nobody caught it")
+    error.add_note("a note")
     sys.excepthook(ValueError, error, None)
     [(name, message), *_] = mpi.log
     assert name == "abort"
-    assert message.startswith("ValueError: nobody caught it")
+    assert message == "ValueError: nobody caught it\nValueError: nobody caught it\na note"
 
 
 @pytest.mark.parametrize(("rank", "times"), [(0, 1), (1, 0)])

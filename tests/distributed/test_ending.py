@@ -37,8 +37,9 @@ def test_a_rank_that_leaves_ends_all_too(ranks, kind, shown):
 
 
 def test_a_rank_that_fails_before_mpi_begins_ends_all_too(ranks):
-    status, _, err = ranks(2, "before_mpi")
+    status, out, err = ranks(2, "before_mpi")
     assert status != 0
+    assert out.startswith("said before")
     assert "ValueError: before MPI has begun" in err
 
 

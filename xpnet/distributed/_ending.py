@@ -81,7 +81,9 @@ class LastResort:
         if ranks is None or ranks.rank == 0:
             self._before(kind, error, trace)
         if ranks is None:
+            sys.stdout.flush()
             sys.stderr.flush()
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -95,6 +97,6 @@ def end_together_at_last(communicator: Communicator) -> None:
 
 
 def told(error: BaseException) -> str:
-    """The error in one line, and its traceback."""
-    last = traceback.format_exception_only(error)[-1].strip()
-    return f"{last}\n{''.join(traceback.format_exception(error)).rstrip()}"
+    """What the error says, and its traceback."""
+    kind, text = type(error).__name__, str(error)
+    return f"{kind}{': ' if text else ''}{text}\n{''.join(traceback.format_exception(error)).rstrip()}"
