@@ -35,7 +35,9 @@ def test_values_of_python_arrive_whole(found):
     assert gathered == [{"rank": rank, "list": [None, True, 0.1, "é" * rank]} for rank in range(n)]
     assert shared == [{"loss": 0.1, "best": None}] * n
     assert infinite == f"[{', '.join(['nan', *['inf'] * (n - 1)])}]"
-    assert places == [[rank, rank, n] for rank in range(n)]
+    assert sorted(places) == [
+        [rank, rank, n] for rank in range(n)
+    ]  # a launcher may number a machine's in another order
     assert shown == f"MPI(rank 0 of {n})"
 
 

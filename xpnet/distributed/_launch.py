@@ -49,6 +49,9 @@ def local_rank() -> int:
     >>> local_rank()
     0
     """
-    if launched_size() == 1:
-        return 0
-    return next((int(os.environ[name]) for name in _LOCAL_RANKS if os.environ.get(name, "").isdigit()), 0)
+    return 0 if launched_size() == 1 else told_local_rank() or 0
+
+
+def told_local_rank() -> int | None:
+    """What the launcher says of it, if it says anything."""
+    return next((int(os.environ[name]) for name in _LOCAL_RANKS if os.environ.get(name, "").isdigit()), None)

@@ -8,7 +8,7 @@ import numpy as np
 from xpnet._typing import Array
 from xpnet.backend import Staging, backend_of, readable
 from xpnet.distributed._communicator import check_operation, to_mean
-from xpnet.distributed._launch import CommunicatorUnavailableError, launched_size
+from xpnet.distributed._launch import CommunicatorUnavailableError, launched_size, told_local_rank
 
 _INSTALL = "pip install 'xpnet[mpi]', or mpi4py for the MPI of this cluster"
 
@@ -41,7 +41,8 @@ class MPI:
                 f"launcher is not that of mpi4py's {_name(self._mpi)}. Start them with the mpiexec that belongs to it "
                 "(beside this Python for the one of 'xpnet[mpi]'), or with srun --mpi=pmi2 or --mpi=pmix"
             )
-        self.local_rank = int(self._comm.Split_type(self._mpi.COMM_TYPE_SHARED).Get_rank())
+        told = told_local_rank()
+        self.local_rank = int(self._comm.Split_type(self._mpi.COMM_TYPE_SHARED).Get_rank()) if told is None else told
         self._cuda_aware = _takes_device_arrays(self._mpi) if cuda_aware is None else cuda_aware
         self._operations = {"sum": self._mpi.SUM, "mean": self._mpi.SUM, "max": self._mpi.MAX, "min": self._mpi.MIN}
 
