@@ -12,7 +12,6 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from programs import digest
 
 import xpnet
 from xpnet import data, distributed, layers, losses, models, optimizers, penalties, schedules
@@ -185,10 +184,12 @@ def versions(ranks, value):
     return len({json.dumps(each) for each in ranks.all_gather_object(value)})
 
 
+def digest(*arrays):
+    return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()
+
+
 def digests(network, optimizer):
-    arrays = network.state() | optimizer.state()
-    together = "".join(digest(array) for array in arrays.values())
-    return hashlib.sha256(together.encode()).hexdigest()
+    return digest(*network.state().values(), *optimizer.state().values())
 
 
 def equal(ranks):
@@ -424,6 +425,9 @@ def evaluates(ranks):
             theirs = xpnet.evaluate(model, (x[:n], t[:n]), **options)
             distance = max(abs(ours[name] - theirs[name]) for name in theirs)
             found[n] = [versions(ranks, ours), distance]
+        small = [(x[i : i + 7], t[i : i + 7].astype(np.uint8)) for i in range(0, 41, 7)]
+        ours, theirs = (xpnet.evaluate(model, small, **options, communicator=each) for each in (ranks, None))
+        found["small integers"] = [versions(ranks, ours), max(abs(ours[name] - theirs[name]) for name in theirs)]
     return found
 
 
@@ -488,6 +492,9 @@ class Moment(Callback):
 
 def resumable(ranks, folder, signal_at="0", pause="0"):
     """A run with a state of every kind, taken up from its folder; the last rank gets SIGTERM after that step."""
+    numbers = ranks.all_gather_object(os.getpid())
+    if ranks.rank == 0:
+        print("PROCESSES", json.dumps(numbers), flush=True)
     moment = Moment(int(signal_at), ranks.size - 1, lambda: os.kill(os.getpid(), signal.SIGTERM))
     network, optimizer, history = train(
         ranks,
@@ -506,14 +513,10 @@ def resumable(ranks, folder, signal_at="0", pause="0"):
 
 
 class Slow(Callback):
-    """Tells the processes' numbers when it begins, and waits after each step."""
+    """Waits after each step."""
 
     def __init__(self, pause):
         self.pause = pause
-
-    def on_start(self, run):
-        if self.pause:
-            print("PROCESS", os.getpid(), flush=True)
 
     def on_step(self, run):
         time.sleep(self.pause)

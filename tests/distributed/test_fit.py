@@ -311,12 +311,9 @@ def test_a_checkpoint_of_another_run_is_refused_by_all_ranks(ranks, whole, tmp_p
 def begun(start, n, folder):
     """A slow run with its processes' numbers, once it has a checkpoint."""
     process = start(n, "resumable", folder, 0, 0.01, programs=PROGRAMS)
-    numbers = []
-    while len(numbers) < n:
-        line = process.stdout.readline()
-        assert line, process.stderr.read()
-        if line.startswith("PROCESS"):
-            numbers.append(int(line.split()[1]))
+    line = process.stdout.readline()
+    assert line.startswith("PROCESSES "), process.stderr.read()
+    numbers = json.loads(line.removeprefix("PROCESSES "))
     while not CheckpointFolder(folder).names():
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.01)

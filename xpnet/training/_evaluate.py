@@ -89,15 +89,15 @@ def _together(parts: list[Array], sizes: list[int], share: Share, ranks: Communi
     xp, first = get_backend().xp, parts[0]
     if share.size == 1:
         return xp.concat(parts, axis=0)
-    place = {"dtype": first.dtype, "device": get_backend().device_of(first)}
-    rows = xp.zeros((sum(sizes), *first.shape[1:]), **place)
+    kind = first.dtype if xp.isdtype(first.dtype, "real floating") else xp.int64  # as labels may be of any
+    rows = xp.zeros((sum(sizes), *first.shape[1:]), dtype=kind, device=get_backend().device_of(first))
     start = 0
     for part, size in zip(parts, sizes, strict=True):
         own = share.of(size)
-        rows[start + own.start : start + own.stop, ...] = part
+        rows[start + own.start : start + own.stop, ...] = xp.astype(part, kind)
         start += size
     ranks.all_reduce(rows)
-    return rows
+    return xp.astype(rows, first.dtype)
 
 
 def shared(

@@ -101,11 +101,6 @@ class Step:
         self._examples = self._own = self._passes = 0
         return True
 
-    def drop(self) -> None:
-        """Forgets a step that was broken off."""
-        self._examples = self._own = self._passes = 0
-        self._shown = []
-
     def _whole(self, x: Array, t: Array) -> None:
         self._pass(x, t)
         self._update()
