@@ -79,8 +79,8 @@ def reductions(n: int, sizes: Sequence[int], turns: int) -> dict[str, Any]:
             seconds.append(min(group.ask("all_reduce", size, calls) for _ in range(bursts * turns)))
     finally:
         group.close()
-    latency, bandwidth = fitted(sizes, seconds)
-    return {"ranks": n, "bytes": list(sizes), "seconds": seconds, "latency": latency, "bandwidth": bandwidth}
+    latency, by_byte = fitted(sizes, seconds)
+    return {"ranks": n, "bytes": list(sizes), "seconds": seconds, "latency": latency, "seconds_a_byte": by_byte}
 
 
 def steps(network: str, n: int, turns: int, seconds: float) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def expected(step: dict[str, Any], measured: Sequence[dict[str, Any]]) -> float 
     """What n ranks should need by a share's time and the fitted all-reduce; None where that was not measured."""
     for each in measured:
         if each["ranks"] == step["ranks"]:
-            return float(step["seconds"]["share"] + each["latency"] + step["gradient"] / each["bandwidth"])
+            return float(step["seconds"]["share"] + each["latency"] + step["gradient"] * each["seconds_a_byte"])
     return None
 
 

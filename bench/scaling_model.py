@@ -123,8 +123,13 @@ def strong(network: Network, batch: int, gpus: int, way: str, cluster: Cluster, 
 
 
 def fitted(sizes: Sequence[int], seconds: Sequence[float]) -> tuple[float, float]:
-    """Latency and bandwidth of seconds = latency + bytes / bandwidth, so that relative errors are least."""
+    """Latency, and seconds a byte, of latency + bytes · each, so that relative errors are least; none below 0."""
     times = np.asarray(seconds)
     rows = np.stack([1 / times, np.asarray(sizes) / times], axis=1)
-    (latency, by_byte), *_ = np.linalg.lstsq(rows, np.ones(len(times)), rcond=None)
-    return float(latency), float(1 / by_byte)
+    ones = np.ones(len(times))
+    (latency, each), *_ = np.linalg.lstsq(rows, ones, rcond=None)
+    if min(latency, each) < 0.0:  # the best of those that are not is one of the two alone
+        alone = [float(column @ ones / (column @ column)) for column in rows.T]
+        errors = [float(np.sum((column * value - ones) ** 2)) for column, value in zip(rows.T, alone, strict=True)]
+        latency, each = (alone[0], 0.0) if errors[0] <= errors[1] else (0.0, alone[1])
+    return float(latency), float(each)

@@ -70,7 +70,7 @@ def _reductions(found: Sequence[dict[str, Any]]) -> str:
         [
             str(each["ranks"]),
             duration(each["latency"]),
-            f"{each['bandwidth'] / 1e9:.3g} GB/s",
+            f"{1e-9 / each['seconds_a_byte']:.3g} GB/s" if each["seconds_a_byte"] else "-",
             *map(duration, each["seconds"]),
         ]
         for each in found
@@ -141,7 +141,7 @@ def draw_reductions(axes: Axes, found: Sequence[dict[str, Any]]) -> None:
     """Draws the time of a sum over its size, as points, and the fitted lines."""
     for each, color in zip(found, (BLUE, VERMILION, "#009E73", "#E69F00"), strict=False):
         times = [1e6 * second for second in each["seconds"]]
-        line = [1e6 * (each["latency"] + size / each["bandwidth"]) for size in each["bytes"]]
+        line = [1e6 * (each["latency"] + size * each["seconds_a_byte"]) for size in each["bytes"]]
         axes.plot(each["bytes"], times, "o", color=color, markersize=4, label=f"{each['ranks']} ranks")
         axes.plot(each["bytes"], line, color=color, linewidth=1)
     axes.set_xscale("log", base=2)
