@@ -101,7 +101,7 @@ def files(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def small_windows(monkeypatch):
     """So that a pass over slices has three."""
-    monkeypatch.setattr(_windows, "_SLICES", 2)
+    monkeypatch.setattr(_windows, "SLICES", 2)
 
 
 def network(dropout="none", batch_norm=False):
