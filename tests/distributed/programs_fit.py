@@ -194,12 +194,21 @@ def digests(network, optimizer):
 
 def equal(ranks):
     """For each case: how far all is from one process, and how many versions the ranks have of it."""
-    names = CASES if ranks.size == 2 else WITH_FOUR
-    return {name: compared(ranks, **CASES[name]) for name in names}
+    names = list(CASES if ranks.size == 2 else WITH_FOUR)
+    runs = {name: train(ranks, **CASES[name]) for name in names}
+    found = {name: {"versions": versions_of(ranks, *run)} for name, run in runs.items()}
+    own = {name: differences(*runs[name], **CASES[name]) for name in names[ranks.rank :: ranks.size]}
+    for name, distances in (item for each in ranks.all_gather_object(own) for item in each.items()):
+        found[name] |= distances
+    return found
 
 
-def compared(ranks, **options):
-    network, optimizer, history = train(ranks, **options)
+def versions_of(ranks, network, optimizer, history):
+    return versions(ranks, [digests(network, optimizer), rows(history), list(history.steps["loss"])])
+
+
+def differences(network, optimizer, history, **options):
+    """How far a run is from that of one process."""
     alone, _, expected = train(None, **options)
     theirs = alone.state()
     return {
@@ -207,7 +216,6 @@ def compared(ranks, **options):
         "losses": apart(history.steps["loss"], expected.steps["loss"]),
         "rows": apart(values(history), values(expected)),
         "steps": len(history.steps["loss"]),
-        "versions": versions(ranks, [digests(network, optimizer), rows(history), list(history.steps["loss"])]),
     }
 
 
@@ -398,7 +406,7 @@ def not_finite(ranks):
                 told = [error.step, error.layer, error.direction, str(error)]
             after = digest(optimizer.store.data)
         found[name] = [ranks.all_gather_object(told)[-1], versions(ranks, [told, after]), before == after]
-    found["goes on"] = compared(ranks)["state"]
+    found["goes on"] = differences(*train(ranks))["state"]
     return found
 
 
