@@ -545,7 +545,7 @@ def one_rank_fails(ranks, what):
             return np.zeros((70, 6))[rows]
 
     def fail():
-        raise KeyError("no such quantity")
+        raise optimizers.NonFiniteError("of one rank alone", step=7)
 
     if what == "data":
         x, t = (Broken(), np.zeros(70, int))

@@ -7,10 +7,9 @@ from xpnet.data import Batches
 from xpnet.distributed import Communicator, ending_together
 from xpnet.files import path_of
 from xpnet.layers import Layer, check_count
-from xpnet.optimizers import NonFiniteError, Optimizer, seed_masks
+from xpnet.optimizers import Optimizer, seed_masks
 from xpnet.penalties import Penalty
 from xpnet.training._callbacks import CallbackLike, Run, as_callback
-from xpnet.training._checkpoint_folder import CheckpointError
 from xpnet.training._evaluate import Loss, Metric, Pairs, as_batches, check_metrics, evaluate
 from xpnet.training._history import History
 from xpnet.training._ledger import Ledger
@@ -18,7 +17,6 @@ from xpnet.training._loop import Loop
 from xpnet.training._precision import check_precision, gradients
 from xpnet.training._progress import Progress
 from xpnet.training._ranks import Ranks, as_communicator
-from xpnet.training._signals import Interrupted
 from xpnet.training._step import Step, update
 from xpnet.training._unseen import Unseen
 from xpnet.training._watch import Watch
@@ -181,8 +179,7 @@ def fit(
 
     hidden = (None if progress is None else not progress) if ranks.first else True
     loop = Loop(place, step, evaluated, Unseen(model, loss, precision, ranks), log_every, ranks, hidden)
-    alike = NonFiniteError, CheckpointError, Interrupted
-    with ending_together(ranks.communicator, alike), use_backend(backend), backend.quiet(), loop.saving(source):
+    with ending_together(ranks.communicator), use_backend(backend), backend.quiet(), loop.saving(source):
         ranks.begin(model, optimizer, {**place.facts(), "epochs": epochs, "resume": resume is not None})
         if isinstance(batches, Batches):
             ranks.check_batches(model, batches.size_of(0), batches.size_of(len(batches) - 1))

@@ -89,7 +89,7 @@ class Loop:
             problem = error
         told = self.ranks.first_of(None if problem is None else str(problem))
         if told is not None:
-            raise CheckpointError(f"fit: resume: {path}: {told}; nothing was changed") from problem
+            raise raised_alike(CheckpointError(f"fit: resume: {path}: {told}; nothing was changed")) from problem
         self.step.nominal = self.progress.nominal
 
     def _save(self, due: list[Checkpoint]) -> None:
@@ -120,7 +120,7 @@ class Loop:
         )
         if self.ranks.first:
             tqdm.write(end.message, file=sys.stderr)
-        raise end
+        raise raised_alike(end)
 
     def _seconds(self) -> float:
         """What the epoch under way has taken."""

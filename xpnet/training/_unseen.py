@@ -2,6 +2,7 @@ from typing import final
 
 from xpnet._typing import Array
 from xpnet.backend import readable
+from xpnet.distributed import raised_alike
 from xpnet.layers import FlatStore, Layer
 from xpnet.optimizers import NonFiniteError
 from xpnet.training._blame import explained, first_of_all
@@ -36,4 +37,4 @@ class Unseen:
             buffer.data[...] = before
         FlatStore.of(self.model).part.alone()
         found = first_of_all(self.model, self.batches[error.step], self.loss, self.precision)
-        return explained(error, self.model, self.ranks.first_of(found), self.precision)
+        return raised_alike(explained(error, self.model, self.ranks.first_of(found), self.precision))
