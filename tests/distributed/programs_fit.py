@@ -11,6 +11,7 @@ import time
 import warnings
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 import xpnet
@@ -98,6 +99,8 @@ CASES = {
     },
     "a list of pairs": {"kind": "list", "model": lambda: mlp(dropout=0.3)},
     "only slices": {"kind": "slices", "model": lambda: mlp(dropout=0.3)},
+    "HDF5": {"kind": "HDF5"},
+    "memory map": {"kind": "memory map"},
     "in order": {"kind": "in order"},
     **{rule: {"rule": RULES[rule]} for rule in RULES},
 }
@@ -130,11 +133,23 @@ class OnlySlices:
         return self.values[rows]
 
 
+def mapped(values):
+    with tempfile.TemporaryFile() as file:
+        file.write(values.tobytes())
+        file.flush()
+        return np.memmap(file, values.dtype, "r", shape=values.shape)
+
+
 def batches_of(x, t, size, kind, augment=()):
     if kind == "list":
         return [(x[i : i + size], t[i : i + size]) for i in range(0, len(x), size)]
     if kind == "slices":
         x, t = OnlySlices(x), OnlySlices(t)
+    if kind == "HDF5":
+        file = h5py.File("in memory", "w", driver="core", backing_store=False)
+        x, t = file.create_dataset("x", data=x), file.create_dataset("t", data=t)
+    if kind == "memory map":
+        x, t = mapped(x), mapped(t)
     return data.batches(x, t, size, seed=3, shuffle=kind != "in order", augment=augment)
 
 
