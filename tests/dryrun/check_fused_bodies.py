@@ -87,6 +87,8 @@ ARGUMENTS = {
     "_statistics": lambda: (positive(*row), real(*row), real(*row), 1 / 6, 1e-5),
     "_products": lambda: (real(*full), real(*full), real(*row)),
     "_mean_gradients": lambda: (real(*row), real(*row), positive(*row), 1 / 6),
+    "_around": lambda: (real(*row), positive(*row), real(*row), 0.25),
+    "_scales": lambda: (positive(*row), real(*row), 1e-5),
     "_against_probabilities": lambda: (real(*full), positive(*full), positive(*column), positive(*full), 0.1),
     "_signs": lambda: (real(*full), 0.3),
     "_note": lambda: (real(*row), np.arange(5), scalar(3, np.int64), scalar(0.7)),
