@@ -23,6 +23,10 @@ LIBRARIES = {
 }
 
 
+OTHERS = ("checkpoint", "clinic", "scaling")
+"""Results of other measurements."""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Writes the tables between the README's two marks, or fails where they are not what the results say."""
     parser = argparse.ArgumentParser(prog="python -m bench.readme", description=__doc__)
@@ -31,9 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--results", type=Path, default=ROOT / "bench" / "results")
     options = parser.parse_args(arguments)
     before = options.readme.read_text(encoding="utf-8")
-    paths = [
-        path for path in sorted(options.results.glob("*.json")) if path.name not in ("clinic.json", "scaling.json")
-    ]
+    paths = [path for path in sorted(options.results.glob("*.json")) if path.stem not in OTHERS]
     after = replaced(before, text([Results.load(path) for path in paths]))
     if options.check and before != after:
         raise SystemExit(f"{options.readme}: its benchmark tables are out of date; python -m bench.readme renews them")
