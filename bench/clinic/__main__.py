@@ -71,7 +71,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--limit", type=float, default=60.0, help="seconds for one verdict (60)")
     parser.add_argument("--out", type=Path, help=f"where figures go; {RESULTS} for a run of everything")
     only = parser.add_mutually_exclusive_group()
-    for group in ("held out", "unseen"):
+    for group in ("held out", "unseen", "fresh"):
         flag, text = "--" + group.replace(" ", "-"), f"only the programs {TITLES[group]}"
         only.add_argument(flag, dest="group", action="store_const", const=group, help=text)
     parser.add_argument(

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from bench.clinic.case import Case
 from bench.clinic.controls import controls
 from bench.clinic.faulty import faulty
+from bench.clinic.fresh import fresh
 from bench.clinic.held_out import held_out
 from bench.clinic.unseen import unseen
 
@@ -16,7 +17,7 @@ def cases() -> list[Case]:
 
 def groups() -> dict[str, list[Case]]:
     """The same, and those that were written afterwards and are scored apart."""
-    return {"main": cases(), "held out": held_out(), "unseen": unseen()}
+    return {"main": cases(), "held out": held_out(), "unseen": unseen(), "fresh": fresh()}
 
 
 def every_case() -> list[Case]:

@@ -10,6 +10,7 @@ TITLES = {
     "main": "",
     "held out": "written after the rules were frozen",
     "unseen": "written after the rules were frozen again",
+    "fresh": "written after the rules were made more general",
 }
 """The groups of programs that are scored apart."""
 

@@ -15,8 +15,9 @@ Data: TypeAlias = tuple[Pair, Pair]
 CLASSES = (
     *("digits", "spirals", "rings", "xor", "few-digits"),
     *("moons", "blobs", "bars", "parity", "wine", "letters", "sides"),
+    *("arms", "checker", "iris", "words", "stripes", "zero-to-three", "cross"),
 )
-"""The tasks whose targets are labels: here, in `held_out_tasks.py`, and in `unseen_tasks.py`."""
+"""The tasks whose targets are labels: here, in `held_out_tasks.py`, `unseen_tasks.py` and `fresh_tasks.py`."""
 
 
 @dataclass(frozen=True)

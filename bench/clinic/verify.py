@@ -11,6 +11,8 @@ HEALTHY = {"sine": 0.05, "polynomial": 0.05, "digits": 0.15, "rings": 0.15, "xor
 HEALTHY |= {"spirals": 0.05, "decay": 0.1, "stairs": 0.1, "five": 0.1}
 HEALTHY |= {"moons": 0.1, "blobs": 0.1, "bars": 0.1, "parity": 0.1, "wine": 0.1, "letters": 0.1, "sides": 0.1}
 HEALTHY |= {"surface": 0.1, "codes": 0.15, "houses": 0.15, "series": 0.1, "line": 0.05, "wave": 0.1}
+HEALTHY |= {"arms": 0.15, "checker": 0.1, "ripple": 0.1, "bump": 0.1, "jump": 0.15, "concrete": 0.15, "iris": 0.1}
+HEALTHY |= {"words": 0.1, "stripes": 0.1, "zero-to-three": 0.1, "cross": 0.1, "pairs": 0.15, "lags": 0.1}
 """Errors that a healthy program reaches: of the variance, or the share of wrong labels."""
 
 

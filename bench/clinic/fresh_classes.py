@@ -1,0 +1,321 @@
+"""Three learners of the fresh programs who write classes: modules with parameters, lists of arrays, Gaussian units."""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from bench.clinic.case import Arguments
+from bench.clinic.unseen_networks import Array, Arrays, Head, Points, softmax
+
+# Modules, after PyTorch's manner
+
+
+class Parameter:
+    def __init__(self, data: Array) -> None:
+        self.data, self.grad = data, np.zeros_like(data)
+
+
+class Linear:
+    def __init__(self, weight: Array, bias: Array) -> None:
+        self.weight, self.bias = Parameter(weight), Parameter(bias)
+
+    def __call__(self, x: Array) -> Array:
+        self.x = x
+        return x @ self.weight.data.T + self.bias.data
+
+    def backward(self, dy: Array) -> Array:
+        self.weight.grad += dy.T @ self.x
+        self.bias.grad += self.bias_gradient(dy)
+        return dy @ self.weight.data
+
+    def bias_gradient(self, dy: Array) -> Array:
+        return dy.sum(axis=0)
+
+
+class ReLU:
+    def __call__(self, x: Array) -> Array:
+        self.on = x > 0.0
+        return np.where(self.on, x, 0.0)
+
+    def backward(self, dy: Array) -> Array:
+        return np.where(self.on, dy, 0.0)
+
+
+class Tanh:
+    def __call__(self, x: Array) -> Array:
+        self.y = np.tanh(x)
+        return self.y
+
+    def backward(self, dy: Array) -> Array:
+        return dy * (1.0 - self.y**2)
+
+
+class Sigmoid:
+    def __call__(self, x: Array) -> Array:
+        self.y = 0.5 + 0.5 * np.tanh(0.5 * x)
+        return self.y
+
+    def backward(self, dy: Array) -> Array:
+        return dy * self.y * (1.0 - self.y)
+
+
+class Sine:
+    def __call__(self, x: Array) -> Array:
+        self.x, self.y = x, np.sin(x)
+        return self.y
+
+    def backward(self, dy: Array) -> Array:
+        return dy * np.cos(self.x)
+
+
+class Module:
+    """Layers and a head; `eval` and `train` as the learner has them."""
+
+    def __init__(self, layers: Sequence[Any], head: Head) -> None:
+        self.layers = list(layers)
+        self.last, self.criterion, self.delta = head
+
+    def linears(self) -> list[Linear]:
+        return [layer for layer in self.layers if isinstance(layer, Linear)]
+
+    def zero_grad(self) -> None:
+        for linear in self.linears():
+            linear.weight.grad[...] = 0.0
+            linear.bias.grad[...] = 0.0
+
+    def predict(self, x: Array) -> Array:
+        return self(x)
+
+    def __call__(self, x: Array) -> Array:
+        for layer in self.layers:
+            x = layer(x)
+        return self.last(x)
+
+    def backward(self, y: Array, t: Array) -> None:
+        dy = self.delta(y, t)
+        for layer in reversed(self.layers):
+            dy = layer.backward(dy)
+
+
+class NoisyInputs(Module):
+    """Leaves out three in ten inputs when it trains, as a denoising network does."""
+
+    share = 0.3
+
+    def __call__(self, x: Array) -> Array:
+        kept = np.random.random(x.shape) >= self.share  # noqa: NPY002
+        return super().__call__(x * kept / (1.0 - self.share))
+
+    def predict(self, x: Array) -> Array:
+        return super().__call__(x)
+
+
+class EverNoisyInputs(NoisyInputs):
+    def predict(self, x: Array) -> Array:
+        return self(x)  # fault: the inputs are for training
+
+
+class Optimizer:
+    """Momentum; one object for all parameters."""
+
+    def __init__(self, lr: float, momentum: float = 0.0) -> None:
+        self.lr, self.momentum = lr, momentum
+        self.kept: dict[str, Array] = {}
+
+    def step(self, name: str, parameter: Parameter) -> None:
+        self.kept[name] = self.momentum * self.kept.get(name, 0.0) + parameter.grad
+        parameter.data -= self.lr * self.kept[name]
+
+
+class Rprop(Optimizer):
+    """Only the gradient's sign counts."""
+
+    def step(self, name: str, parameter: Parameter) -> None:
+        parameter.data -= self.lr * np.sign(parameter.grad)
+
+
+def module(
+    points: Points,
+    sizes: Sequence[int],
+    head: Head,
+    optimizer: Callable[[], Optimizer],
+    seed: int,
+    *,
+    activation: Callable[[], Any] = ReLU,
+    weight: Callable[[Any, int, int], Array] = lambda r, out, fan_in: (
+        r.standard_normal((out, fan_in)) * (1.6 / fan_in**0.5)
+    ),
+    bias: Callable[[Any, int], Array] = lambda r, out: np.zeros(out),
+    linear: type[Linear] = Linear,
+    kind: type[Module] = Module,
+    shown: bool = True,
+) -> Arguments:
+    """A `Module` behind functions; parameters are "layers.0.weight", "layers.0.bias", …"""
+    np.random.seed(seed)  # noqa: NPY002
+    random = np.random.RandomState(seed + 70)
+    layers: list[Any] = []
+    for inputs, outputs in pairwise(sizes):
+        between = [activation()] if layers else []
+        layers += [*between, linear(weight(random, outputs, inputs), bias(random, outputs))]
+    net, update = kind(layers, head), optimizer()
+    own = {
+        f"layers.{i}.{name}": getattr(layer, name)
+        for i, layer in enumerate(net.linears())
+        for name in ("weight", "bias")
+    }
+
+    def load(p: Arrays) -> Module:
+        for name, parameter in own.items():
+            parameter.data = p[name]
+        return net
+
+    def gradients(p: Arrays, x: Array, t: Array) -> Arrays:
+        load(p).zero_grad()
+        net.backward(net(x), t)
+        return {name: parameter.grad.copy() for name, parameter in own.items()}
+
+    def step(p: Arrays, x: Array, t: Array) -> None:
+        load(p).zero_grad()
+        net.backward(net(x), t)
+        for name, parameter in own.items():
+            update.step(name, parameter)
+
+    made = {
+        "forward": lambda p, x: load(p).predict(x),
+        "loss": net.criterion,
+        "parameters": {name: parameter.data for name, parameter in own.items()},
+        "step": step,
+        "data": points(seed),
+    }
+    return made | ({"gradients": gradients} if shown else {})
+
+
+# Lists of arrays
+
+
+class Lists:
+    """Weights, biases and activations in lists; tanh between; linear outputs."""
+
+    def __init__(self, sizes: Sequence[int], rate: float, seed: int) -> None:
+        random = np.random.default_rng(seed + 80)
+        self.ws = [random.standard_normal((m, n)) / np.sqrt(m) for m, n in pairwise(sizes)]
+        self.bs = [np.zeros(n) for n in sizes[1:]]
+        self.rate = rate
+
+    def output(self, z: Array) -> Array:
+        return z
+
+    def output_slope(self, y: Array) -> Array:
+        return np.ones_like(y)
+
+    def cost(self, y: Array, t: Array) -> float:
+        return float(((y - t) ** 2).mean())
+
+    def error(self, y: Array, t: Array) -> Array:
+        return 2.0 * (y - t) / t.size
+
+    def feed(self, x: Array) -> Array:
+        self.values = [x]
+        for w, b in zip(self.ws[:-1], self.bs[:-1], strict=True):
+            self.values.append(np.tanh(self.values[-1] @ w + b))
+        return self.output(self.values[-1] @ self.ws[-1] + self.bs[-1])
+
+    def back(self, y: Array, t: Array) -> tuple[list[Array], list[Array]]:
+        delta = self.error(y, t) * self.output_slope(y)
+        deltas = [delta]
+        for w, value in zip(reversed(self.ws[1:]), reversed(self.values[1:]), strict=True):
+            deltas.insert(0, deltas[0] @ w.T * (1.0 - value**2))
+        return [v.T @ d for v, d in zip(self.values, deltas, strict=True)], [d.sum(axis=0) for d in deltas]
+
+    def learn(self, x: Array, t: Array) -> None:
+        for array, g in zip((*self.ws, *self.bs), sum(self.back(self.feed(x), t), []), strict=True):
+            array -= self.rate * g
+
+
+class Classifier(Lists):
+    """Softmax and cross-entropy."""
+
+    def output(self, z: Array) -> Array:
+        return softmax(z)
+
+    def cost(self, y: Array, t: Array) -> float:
+        return float(-np.log(y[t[:, None] == np.arange(y.shape[1])] + 1e-12).mean())
+
+    def error(self, y: Array, t: Array) -> Array:
+        return (y - (t[:, None] == np.arange(y.shape[1]))) / len(t)
+
+
+def lists(
+    points: Points, sizes: Sequence[int], rate: float, seed: int, *, kind: type[Lists] = Lists, shown: bool = True
+) -> Arguments:
+    """One of `Lists` behind functions; parameters are "w0", "b0", …"""
+    net = kind(sizes, rate, seed)
+    layers = range(len(net.ws))
+    names = [*(f"w{i}" for i in layers), *(f"b{i}" for i in layers)]
+
+    def load(p: Arrays) -> Lists:
+        arrays = [p[name] for name in names]
+        net.ws, net.bs = arrays[: len(layers)], arrays[len(layers) :]
+        return net
+
+    def gradients(p: Arrays, x: Array, t: Array) -> Arrays:
+        ws, bs = load(p).back(net.feed(x), t)
+        return dict(zip(names, (*ws, *bs), strict=True))
+
+    made = {
+        "forward": lambda p, x: load(p).feed(x),
+        "loss": net.cost,
+        "parameters": dict(zip(names, (*net.ws, *net.bs), strict=True)),
+        "step": lambda p, x, t: load(p).learn(x, t),
+        "data": points(seed),
+    }
+    return made | ({"gradients": gradients} if shown else {})
+
+
+# Gaussian units
+
+
+class Gaussians:
+    """y = Σ a exp(-(x - c)² / 2 s²) + d, with centres that move."""
+
+    def __init__(self, units: int, rate: float, seed: int) -> None:
+        random = np.random.default_rng(seed + 90)
+        self.c = np.sort(random.uniform(-1.5, 1.5, units))
+        self.a, self.d = 0.3 * random.standard_normal(units), np.zeros(1)
+        self.rate, self.s = rate, 0.4
+
+    def __call__(self, x: Array) -> Array:
+        self.away = (x - self.c) / self.s
+        self.g = np.exp(-0.5 * self.away**2)
+        return (self.g @ self.a)[:, None] + self.d
+
+    def error(self, y: Array, t: Array) -> Array:
+        return (2.0 * (y - t) / len(t))[:, 0]
+
+    def gradients(self, x: Array, t: Array) -> Arrays:
+        e = self.error(self(x), t)
+        return {"a": self.g.T @ e, "c": (e @ (self.g * self.away)) * self.a / self.s, "d": np.array([e.sum()])}
+
+
+def gaussians(points: Points, units: int, rate: float, seed: int, *, kind: type[Gaussians] = Gaussians) -> Arguments:
+    """`Gaussians` behind functions."""
+    net = kind(units, rate, seed)
+
+    def load(p: Arrays) -> Gaussians:
+        vars(net).update(p)
+        return net
+
+    def step(p: Arrays, x: Array, t: Array) -> None:
+        for name, g in load(p).gradients(x, t).items():
+            p[name] -= net.rate * g
+
+    return {
+        "forward": lambda p, x: load(p)(x),
+        "loss": lambda y, t: float(np.mean((y - t) ** 2)),
+        "parameters": {name: getattr(net, name) for name in ("a", "c", "d")},
+        "gradients": lambda p, x, t: load(p).gradients(x, t),
+        "step": step,
+        "data": points(seed),
+    }
