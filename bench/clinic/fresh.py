@@ -30,7 +30,7 @@ ARMS = partial(N.closures, T.arms, [2, 32, 3], U.LOGITS, lambda: U.Adam(0.02))
 FOUR = partial(N.closures, T.four, [64, 20, 20, 20, 20, 20, 4], U.CHANCES, lambda: U.nesterov(0.02))
 CONCRETE = partial(N.closures, T.concrete, [8, 24, 24, 1], U.HALF_SQUARE, lambda: U.descent(0.03))
 STRIPES = partial(N.closures, T.stripes, [24, 32, 32, 3], U.LOGITS, lambda: U.descent(0.1), bend="relu", draw=N.he)
-LAGS = partial(N.looped, T.lags, 6, 0.1)
+LOOPS = partial(N.looped, T.concrete, 8, 0.1)
 LAYERS = partial(C.lists, T.concrete, [8, 8, 8, 8, 1], 0.1)
 
 
@@ -97,17 +97,18 @@ def _of_outputs() -> list[Case]:
     columns, rows = (
         partial(N.closures, T.stripes, [24, 40, 3], F.log_softmax_head(axis), lambda: U.descent(0.2)) for axis in (0, 1)
     )
-    total, each = (partial(C.lists, T.arms, [2, 24, 24, 3], 0.3, kind=kind) for kind in (F.OverAll, C.Classifier))
-    squares, stable = (
-        partial(
-            *(N.closures, T.ROUNDED_STRIPES, [24, 32, 3], F.chances(function), lambda: U.Adam(0.01)),
-            bend="square",
-            draw=N.standard,
-            number=np.float32,
-        )
-        for function in (F.plain_softmax, U.softmax)
+    squared = partial(
+        N.closures,
+        T.ROUNDED_STRIPES,
+        [24, 32, 3],
+        update=lambda: U.Adam(0.01),
+        bend="square",
+        draw=N.standard,
+        number=np.float32,
     )
-    sharp, shifted = (partial(C.lists, T.four, [64, 4], 1e-5, kind=kind) for kind in (F.SharpPlain, F.Sharp))
+    total, each = (partial(C.lists, T.arms, [2, 24, 24, 3], 0.3, kind=kind) for kind in (F.OverAll, C.Classifier))
+    squares, stable = (partial(squared, head=F.chances(function)) for function in (F.plain_softmax, U.softmax))
+    sharp, shifted = (partial(C.lists, T.four, [64, 4], 2e-6, kind=kind) for kind in (F.SharpPlain, F.Sharp))
     noisy, clean = (
         partial(C.module, T.four, [64, 40, 4], U.LOGITS, lambda: C.Optimizer(0.02, 0.9), kind=kind, shown=shown)
         for kind, shown in ((C.EverNoisyInputs, True), (C.NoisyInputs, False))
@@ -131,7 +132,7 @@ def _of_gradients() -> list[Case]:
     )
     step = partial(C.module, T.jump, [1, 20, 1], U.MEAN_SQUARE, lambda: C.Optimizer(0.1), activation=C.Tanh)
     waves = partial(C.module, T.ripple, [2, 24, 1], U.HALF_SQUARE, lambda: C.Optimizer(0.05), activation=C.Sine)
-    loops, table = partial(N.looped, T.ripple, 16, 0.1), partial(N.looped, T.concrete, 10, 0.1)
+    loops = partial(N.looped, T.bump, 12, 0.1)
     summed, mean = (
         partial(trained, T.PAIRS_TO_THREE, lambda: mlp([128, 32, 1], "relu"), loss, optimizers.SGD, 0.1)
         for loss in (F.log_cosh_sum, F.log_cosh_mean)
@@ -140,11 +141,11 @@ def _of_gradients() -> list[Case]:
     return [
         fault(T.RIPPLE, "gradient_sign", "slope", on(T.ripple, RIPPLE, bend=F.TURNED), RIPPLE),
         of_class(T.WORDS, "gradient_sign", "likelihood", climbing, likely),
-        fault(T.RIPPLE, "bias_gradient_axis", "loop", partial(loops, one=F.bias_of_all), loops),
+        fault(T.BUMP, "bias_gradient_axis", "loop", partial(loops, one=F.bias_of_all), loops),
         of_class(T.JUMP, "bias_gradient_axis", "resized", partial(step, linear=F.SumOverUnits), step),
-        fault(T.CONCRETE, "loss_summed", "loop", partial(table, mean=False), table, also=("gradient_scale",)),
+        fault(T.CONCRETE, "loss_summed", "loop", partial(LOOPS, mean=False), LOOPS, also=("gradient_scale",)),
         model(T.PAIRS, "loss_summed", "log-cosh", summed, mean, also=("rate_high",)),
-        fault(T.LAGS, "gradient_activation", "loop", partial(LAGS, one=F.hidden_for_inputs), LAGS),
+        fault(T.CONCRETE, "gradient_activation", "loop", partial(LOOPS, one=F.hidden_for_inputs), LOOPS),
         of_class(T.CONCRETE, "gradient_activation", "reversed", partial(LAYERS, kind=F.Backwards), LAYERS),
         fault(T.BUMP, "gradient_argument", "gaussian", on(T.bump, BUMP, bend=F.OF_VALUE), BUMP),
         of_class(T.RIPPLE, "gradient_argument", "sine", partial(waves, activation=F.SineOfValue), waves),
@@ -165,8 +166,8 @@ def _of_initialization() -> list[Case]:
         )
         for weight in (lambda _, shape: np.full(shape, 0.1, np.float32), None)
     )
-    deep = partial(C.module, T.stripes, [24, 32, 32, 32, 32, 3], U.LOGITS, lambda: C.Optimizer(0.03, 0.9))
-    checker = partial(*(C.module, T.checker, [2, 32, 1], U.BINARY, lambda: C.Optimizer(0.3, 0.9)), activation=C.Sigmoid)
+    deep = partial(C.module, T.stripes, [24, 32, 32, 32, 32, 3], U.LOGITS, lambda: C.Optimizer(0.05))
+    steps = partial(C.module, T.lags, [6, 24, 24, 1], U.MEAN_SQUARE, lambda: C.Optimizer(0.02), activation=C.Sigmoid)
     edge, within = (
         partial(trained, points, lambda: mlp([1, 60, 1], "relu"), losses.mean_squared_error, optimizers.SGD, 0.03)
         for points in (T.BEFORE_ZERO, T.bump)
@@ -179,10 +180,7 @@ def _of_initialization() -> list[Case]:
         fault(T.FOUR, "weights_small", "hundredths", on(T.four, FOUR, draw=F.hundredths), FOUR),
         of_class(T.STRIPES, "weights_small", "by-inputs", partial(deep, weight=F.by_inputs), deep),
         fault(T.CONCRETE, "weights_large", "times-root", on(T.concrete, CONCRETE, draw=F.times_root), CONCRETE),
-        of_class(
-            *(T.CHECKER, "weights_large", "integers", partial(checker, weight=F.integers)),
-            partial(checker, weight=lambda r, out, fan_in: 2.0 * r.standard_normal((out, fan_in))),
-        ),
+        of_class(T.LAGS, "weights_large", "integers", partial(steps, weight=F.integers), steps),
         model(T.BUMP, "hinges_outside_data", "before-zero", edge, within),
         of_class(
             *(T.RIPPLE, "hinges_outside_data", "lively", partial(lively, bias=lambda r, out: r.uniform(6.0, 9.0, out))),

@@ -13,11 +13,15 @@ from bench.clinic.unseen_networks import Array, Arrays, Head, Points, softmax
 
 
 class Parameter:
+    """An array and its gradient."""
+
     def __init__(self, data: Array) -> None:
         self.data, self.grad = data, np.zeros_like(data)
 
 
 class Linear:
+    """Adds to its gradients, weights are (outputs, inputs)."""
+
     def __init__(self, weight: Array, bias: Array) -> None:
         self.weight, self.bias = Parameter(weight), Parameter(bias)
 
@@ -35,6 +39,8 @@ class Linear:
 
 
 class ReLU:
+    """Keeps where it was on."""
+
     def __call__(self, x: Array) -> Array:
         self.on = x > 0.0
         return np.where(self.on, x, 0.0)
@@ -44,6 +50,8 @@ class ReLU:
 
 
 class Tanh:
+    """Keeps what it gave."""
+
     def __call__(self, x: Array) -> Array:
         self.y = np.tanh(x)
         return self.y
@@ -53,6 +61,8 @@ class Tanh:
 
 
 class Sigmoid:
+    """Keeps what it gave."""
+
     def __call__(self, x: Array) -> Array:
         self.y = 0.5 + 0.5 * np.tanh(0.5 * x)
         return self.y
@@ -62,6 +72,8 @@ class Sigmoid:
 
 
 class Sine:
+    """A wave for an activation."""
+
     def __call__(self, x: Array) -> Array:
         self.x, self.y = x, np.sin(x)
         return self.y
@@ -113,6 +125,8 @@ class NoisyInputs(Module):
 
 
 class EverNoisyInputs(NoisyInputs):
+    """Leaves out inputs when it predicts, too."""
+
     def predict(self, x: Array) -> Array:
         return self(x)  # fault: the inputs are for training
 
@@ -230,7 +244,8 @@ class Lists:
         return [v.T @ d for v, d in zip(self.values, deltas, strict=True)], [d.sum(axis=0) for d in deltas]
 
     def learn(self, x: Array, t: Array) -> None:
-        for array, g in zip((*self.ws, *self.bs), sum(self.back(self.feed(x), t), []), strict=True):
+        dws, dbs = self.back(self.feed(x), t)
+        for array, g in zip((*self.ws, *self.bs), (*dws, *dbs), strict=True):
             array -= self.rate * g
 
 

@@ -76,34 +76,20 @@ def _of_functions() -> list[Case]:
 
 
 def _of_classes() -> list[Case]:
-    return [
-        control("class", T.BUMP, "fresh-gaussians", partial(C.gaussians, T.bump, 12, 0.1)),
-        control(
-            *("class", T.FOUR, "fresh-noisy-inputs"),
-            partial(
-                *(C.module, T.four, [64, 40, 4], U.LOGITS, lambda: C.Optimizer(0.02, 0.9)),
-                kind=C.NoisyInputs,
-                shown=False,
-            ),
-        ),
-        control("class", T.CONCRETE, "fresh-lists", partial(C.lists, T.concrete, [8, 8, 8, 1], 0.1)),
-        control("class", T.ARMS, "fresh-lists", partial(C.lists, T.arms, [2, 24, 24, 3], 0.3, kind=C.Classifier)),
-        control(
-            *("class", T.BUMP, "fresh-signs"),
-            partial(
-                *(C.module, T.bump, [1, 24, 1], U.MEAN_SQUARE, lambda: C.Rprop(0.002)),
-                activation=C.Tanh,
-            ),
-        ),
-        control(
-            *("class", T.WORDS, "fresh-logistic"),
-            partial(C.module, T.words, [40, 1], U.BINARY, lambda: C.Optimizer(0.2), shown=False),
-        ),
-        control(
-            *("class", T.RIPPLE, "fresh-sines"),
-            partial(C.module, T.ripple, [2, 24, 1], U.HUBER, lambda: C.Optimizer(0.05), activation=C.Sine),
-        ),
+    noisy = partial(C.module, T.four, [64, 40, 4], U.LOGITS, lambda: C.Optimizer(0.02, 0.9))
+    signs = partial(C.module, T.bump, [1, 24, 1], U.MEAN_SQUARE, lambda: C.Rprop(0.002), activation=C.Tanh)
+    sines = partial(C.module, T.ripple, [2, 24, 1], U.HUBER, lambda: C.Optimizer(0.05), activation=C.Sine)
+    logistic = partial(C.module, T.words, [40, 1], U.BINARY, lambda: C.Optimizer(0.2), shown=False)
+    programs: list[tuple[Task, str, Any]] = [
+        (T.BUMP, "gaussians", partial(C.gaussians, T.bump, 12, 0.1)),
+        (T.FOUR, "noisy-inputs", partial(noisy, kind=C.NoisyInputs, shown=False)),
+        (T.CONCRETE, "lists", partial(C.lists, T.concrete, [8, 8, 8, 1], 0.1)),
+        (T.ARMS, "lists", partial(C.lists, T.arms, [2, 24, 24, 3], 0.3, kind=C.Classifier)),
+        (T.BUMP, "signs", signs),
+        (T.WORDS, "logistic", logistic),
+        (T.RIPPLE, "sines", sines),
     ]
+    return [control("class", task, f"fresh-{note}", build) for task, note, build in programs]
 
 
 def _line() -> L.Layer:
@@ -113,36 +99,38 @@ def _line() -> L.Layer:
     )
 
 
+MODELS: dict[str, tuple[Task, U.Points, Callable[[], L.Layer], Any, Any, float]] = {
+    # name: task, points, model, loss, optimizer, rate
+    "norm": (T.STRIPES, T.LINES, _line, losses.softmax_cross_entropy, optimizers.Adam, 0.003),
+    "dropout": (
+        *(T.FOUR, T.four, lambda: mlp([64, 48, 4], "relu", dropout=0.5)),
+        *(losses.softmax_cross_entropy, optimizers.Adam, 0.003),
+    ),
+    "logit": (
+        *(T.CHECKER, T.checker, lambda: mlp([2, 32, 32, 1], "gelu")),
+        *(losses.binary_cross_entropy, optimizers.AdamW, 0.01),
+    ),
+    "huber": (
+        *(T.PAIRS, T.PAIRS_TO_THREE, lambda: mlp([128, 32, 1], "relu")),
+        *(losses.huber, optimizers.Momentum, 0.01),
+    ),
+    "noisy-targets": (
+        *(T.RIPPLE, T.noisy_ripple, lambda: mlp([2, 32, 1], "silu")),
+        *(losses.squared_error, optimizers.SGD, 0.05),
+    ),
+    "adagrad": (
+        *(T.CROSS, T.cross, lambda: mlp([4, 48, 2], "relu")),
+        *(losses.softmax_cross_entropy, optimizers.AdaGrad, 0.05),
+    ),
+}
+
+
 def _of_models() -> list[Case]:
-    entropy = losses.softmax_cross_entropy
     return [
-        control("xpnet", T.STRIPES, "fresh-norm", partial(trained, T.LINES, _line, entropy, optimizers.Adam, 0.003)),
         control(
-            *("xpnet", T.FOUR, "fresh-dropout"),
-            partial(trained, T.four, lambda: mlp([64, 48, 4], "relu", dropout=0.5), entropy, optimizers.Adam, 0.003),
-        ),
-        control(
-            *("xpnet", T.CHECKER, "fresh-logit"),
-            partial(
-                *(trained, T.checker, lambda: mlp([2, 32, 32, 1], "gelu"), losses.binary_cross_entropy),
-                *(optimizers.AdamW, 0.01),
-            ),
-        ),
-        control(
-            *("xpnet", T.PAIRS, "fresh-huber"),
-            partial(
-                *(trained, T.PAIRS_TO_THREE, lambda: mlp([128, 32, 1], "relu"), losses.huber, optimizers.Momentum, 0.01)
-            ),
-        ),
-        control(
-            *("xpnet", T.RIPPLE, "fresh-noisy-targets"),
-            partial(
-                *(trained, T.noisy_ripple, lambda: mlp([2, 32, 1], "silu"), losses.squared_error),
-                *(optimizers.SGD, 0.05),
-            ),
-        ),
-        control(
-            *("xpnet", T.CROSS, "fresh-adagrad"),
-            partial(trained, T.cross, lambda: mlp([4, 48, 2], "relu"), entropy, optimizers.AdaGrad, 0.05),
-        ),
+            *("xpnet", task, f"fresh-{note}"),
+            partial(trained, points, build, loss, optimizer, rate),
+            slow=note == "noisy-targets",
+        )
+        for note, (task, points, build, loss, optimizer, rate) in MODELS.items()
     ]

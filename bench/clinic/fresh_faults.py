@@ -89,6 +89,8 @@ OF_VALUE = BENDS["gaussian"][0], lambda z: -2.0 * np.exp(-z * z) ** 2  # fault: 
 
 
 class SineOfValue(Sine):
+    """The cosine of the wrong number."""
+
     def backward(self, dy: Array) -> Array:
         return dy * np.cos(self.y)  # fault: self.x
 
@@ -141,6 +143,8 @@ class OneArray(Lists):
 
 
 class OverAll(Classifier):
+    """All numbers of a batch add up to one."""
+
     def output(self, z: Array) -> Array:
         e = np.exp(z - z.max())
         return e / e.sum()  # fault: axis=1, keepdims=True
@@ -157,18 +161,20 @@ class Squashed(Lists):
 
 
 class Sharp(Classifier):
-    """Logits times 400, for decisions that are clear."""
+    """Logits times 2000, for decisions that are clear."""
 
     def output(self, z: Array) -> Array:
-        return softmax(400.0 * z)
+        return softmax(2000.0 * z)
 
     def output_slope(self, y: Array) -> Array:
-        return np.full_like(y, 400.0)
+        return np.full_like(y, 2000.0)
 
 
 class SharpPlain(Sharp):
+    """The same without care for large logits."""
+
     def output(self, z: Array) -> Array:
-        return plain_softmax(400.0 * z)
+        return plain_softmax(2000.0 * z)
 
 
 # Parameters
@@ -183,7 +189,7 @@ def times_root(random: np.random.Generator, inputs: int, outputs: int) -> Array:
 
 
 def by_inputs(random: np.random.RandomState, outputs: int, inputs: int) -> Array:
-    return random.standard_normal((outputs, inputs)) / inputs  # fault: np.sqrt(inputs)
+    return random.uniform(-1.0, 1.0, (outputs, inputs)) / inputs  # fault: np.sqrt(inputs / 6)
 
 
 def integers(random: np.random.RandomState, outputs: int, inputs: int) -> Array:

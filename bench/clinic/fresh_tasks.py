@@ -204,7 +204,8 @@ def robust(seed: int, *, apart: bool) -> Data:
 
     def scaled(array: NDArray[Any], by: NDArray[Any]) -> NDArray[Any]:
         low, middle, high = np.quantile(by, (0.25, 0.5, 0.75), axis=0)
-        return (array - middle) / (high - low)
+        standing: NDArray[Any] = (array - middle) / (high - low)
+        return standing
 
     level, spread = t.mean(), t.std()
     return (scaled(x, x), (t - level) / spread), (
