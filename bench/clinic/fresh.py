@@ -97,18 +97,13 @@ def _of_outputs() -> list[Case]:
     columns, rows = (
         partial(N.closures, T.stripes, [24, 40, 3], F.log_softmax_head(axis), lambda: U.descent(0.2)) for axis in (0, 1)
     )
-    squared = partial(
-        N.closures,
-        T.ROUNDED_STRIPES,
-        [24, 32, 3],
-        update=lambda: U.Adam(0.01),
-        bend="square",
-        draw=N.standard,
-        number=np.float32,
-    )
+    narrow: dict[str, Any] = {"bend": "square", "draw": N.standard, "number": np.float32}
     total, each = (partial(C.lists, T.arms, [2, 24, 24, 3], 0.3, kind=kind) for kind in (F.OverAll, C.Classifier))
-    squares, stable = (partial(squared, head=F.chances(function)) for function in (F.plain_softmax, U.softmax))
-    sharp, shifted = (partial(C.lists, T.four, [64, 4], 2e-6, kind=kind) for kind in (F.SharpPlain, F.Sharp))
+    squares, stable = (
+        partial(N.closures, T.ROUNDED_STRIPES, [24, 32, 3], F.chances(function), lambda: U.Adam(0.01), **narrow)
+        for function in (F.plain_softmax, U.softmax)
+    )
+    sharp, shifted = (partial(C.lists, T.four, [64, 4], 2e-5, kind=kind) for kind in (F.SharpPlain, F.Sharp))
     noisy, clean = (
         partial(C.module, T.four, [64, 40, 4], U.LOGITS, lambda: C.Optimizer(0.02, 0.9), kind=kind, shown=shown)
         for kind, shown in ((C.EverNoisyInputs, True), (C.NoisyInputs, False))
@@ -132,16 +127,16 @@ def _of_gradients() -> list[Case]:
     )
     step = partial(C.module, T.jump, [1, 20, 1], U.MEAN_SQUARE, lambda: C.Optimizer(0.1), activation=C.Tanh)
     waves = partial(C.module, T.ripple, [2, 24, 1], U.HALF_SQUARE, lambda: C.Optimizer(0.05), activation=C.Sine)
-    loops = partial(N.looped, T.bump, 12, 0.1)
+    high = on(T.HIGH_TARGETS, RIPPLE)
     summed, mean = (
         partial(trained, T.PAIRS_TO_THREE, lambda: mlp([128, 32, 1], "relu"), loss, optimizers.SGD, 0.1)
         for loss in (F.log_cosh_sum, F.log_cosh_mean)
     )
-    skipping = partial(N.skipping, T.ripple, 10, 0.05)
+    skipping = partial(N.skipping, T.concrete, 10, 0.1)
     return [
         fault(T.RIPPLE, "gradient_sign", "slope", on(T.ripple, RIPPLE, bend=F.TURNED), RIPPLE),
         of_class(T.WORDS, "gradient_sign", "likelihood", climbing, likely),
-        fault(T.BUMP, "bias_gradient_axis", "loop", partial(loops, one=F.bias_of_all), loops),
+        fault(T.RIPPLE, "bias_gradient_axis", "nested-sums", partial(high, layer=F.nested_sums), high),
         of_class(T.JUMP, "bias_gradient_axis", "resized", partial(step, linear=F.SumOverUnits), step),
         fault(T.CONCRETE, "loss_summed", "loop", partial(LOOPS, mean=False), LOOPS, also=("gradient_scale",)),
         model(T.PAIRS, "loss_summed", "log-cosh", summed, mean, also=("rate_high",)),
@@ -149,7 +144,7 @@ def _of_gradients() -> list[Case]:
         of_class(T.CONCRETE, "gradient_activation", "reversed", partial(LAYERS, kind=F.Backwards), LAYERS),
         fault(T.BUMP, "gradient_argument", "gaussian", on(T.bump, BUMP, bend=F.OF_VALUE), BUMP),
         of_class(T.RIPPLE, "gradient_argument", "sine", partial(waves, activation=F.SineOfValue), waves),
-        fault(T.RIPPLE, "activation_overwritten", "skip", partial(skipping, in_place=True), skipping),
+        fault(T.CONCRETE, "activation_overwritten", "skip", partial(skipping, in_place=True), skipping),
         of_class(T.CONCRETE, "activation_overwritten", "out", partial(LAYERS, kind=F.OneArray), LAYERS),
     ]
 
