@@ -86,13 +86,14 @@ SCORES = {
         "held out: all faults": score(7, 0.9, 0.5, 0.75),
         "held out: weights_zero": score(7, 0.9, 0.5, 0.75),
         "unseen: no_fit": score(3, 0.8, 0.5, 0.75),
+        "fresh: weights_zero": score(2, 0.5, 0.5, 0.5),
     },
     "loss curve": {"healthy": score(50, 0.2), "weights_zero": score(30, 0.5, 0.25, 0.25)},
 }
 
 
 def test_figures_are_rows_by_fault_with_the_baselines_beside():
-    table, title, apart, last_title, last = readme.figures(SCORES).split("\n\n")
+    table, title, apart, last_title, last, fresh_title, fresh = readme.figures(SCORES).split("\n\n")
     assert table.splitlines() == [
         "| fault | programs | diagnosis: found | first | in three | s | loss curve: found | first |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -108,6 +109,8 @@ def test_figures_are_rows_by_fault_with_the_baselines_beside():
     ]
     assert last_title == "Programs that were written after the rules were frozen again:"
     assert last.splitlines()[2:] == ["| `no_fit` | 3 | 80.0 % | 50 % | 75 % | 1.2 | - | - |"]
+    assert fresh_title == "Programs that were written after the rules were made more general:"
+    assert fresh.splitlines()[2:] == ["| `weights_zero` | 2 | 50.0 % | 50 % | 50 % | 1.2 | - | - |"]
 
 
 def test_without_results_the_page_says_so():

@@ -11,6 +11,7 @@ import numpy as np
 
 from bench.clinic import fresh_classes as C
 from bench.clinic import fresh_faults as F
+from bench.clinic import fresh_lists as K
 from bench.clinic import fresh_networks as N
 from bench.clinic import fresh_tasks as T
 from bench.clinic import unseen_networks as U
@@ -31,7 +32,7 @@ FOUR = partial(N.closures, T.four, [64, 20, 20, 20, 20, 20, 4], U.CHANCES, lambd
 CONCRETE = partial(N.closures, T.concrete, [8, 24, 24, 1], U.HALF_SQUARE, lambda: U.descent(0.03))
 STRIPES = partial(N.closures, T.stripes, [24, 32, 32, 3], U.LOGITS, lambda: U.descent(0.1), bend="relu", draw=N.he)
 LOOPS = partial(N.looped, T.concrete, 8, 0.1)
-LAYERS = partial(C.lists, T.concrete, [8, 8, 8, 8, 1], 0.1)
+LAYERS = partial(K.lists, T.concrete, [8, 8, 8, 8, 1], 0.1)
 
 
 def fault(task: Task, cause: str, form: str, build: Build, twin: Build, style: str = "functions", **more: Any) -> Case:
@@ -59,7 +60,7 @@ def _of_data() -> list[Case]:
         partial(trained, points, lambda: mlp([64, 24, 4], "tanh"), F.picked, optimizers.Adam, 0.005)
         for points in (T.DIGITS_IN_COLUMN, T.four)
     )
-    spread, paired = (partial(C.gaussians, points, 12, 0.1) for points in (T.FLAT_BUMP, T.bump))
+    spread, paired = (partial(K.gaussians, points, 12, 0.1) for points in (T.FLAT_BUMP, T.bump))
     years, centred = (
         partial(trained, points, lambda: mlp([1, 32, 1], "tanh"), losses.mean_squared_error, optimizers.Adam, 0.01)
         for points in (T.YEARS, T.bump)
@@ -92,18 +93,18 @@ def _of_outputs() -> list[Case]:
         partial(N.closures, T.bump, [1, 24, 1], head, lambda: U.Adam(0.02)) for head in (F.POSITIVE, U.MEAN_SQUARE)
     )
     squashed, free = (
-        partial(C.lists, T.TENS, [8, 16, 1], 0.05, kind=kind, shown=False) for kind in (F.Squashed, C.Lists)
+        partial(K.lists, T.TENS, [8, 16, 1], 0.05, kind=kind, shown=False) for kind in (F.Squashed, K.Lists)
     )
     columns, rows = (
         partial(N.closures, T.stripes, [24, 40, 3], F.log_softmax_head(axis), lambda: U.descent(0.2)) for axis in (0, 1)
     )
     narrow: dict[str, Any] = {"bend": "square", "draw": N.standard, "number": np.float32}
-    total, each = (partial(C.lists, T.arms, [2, 24, 24, 3], 0.3, kind=kind) for kind in (F.OverAll, C.Classifier))
+    total, each = (partial(K.lists, T.arms, [2, 24, 24, 3], 0.3, kind=kind) for kind in (F.OverAll, K.Classifier))
     squares, stable = (
         partial(N.closures, T.ROUNDED_STRIPES, [24, 32, 3], F.chances(function), lambda: U.Adam(0.01), **narrow)
         for function in (F.plain_softmax, U.softmax)
     )
-    sharp, shifted = (partial(C.lists, T.four, [64, 4], 2e-5, kind=kind) for kind in (F.SharpPlain, F.Sharp))
+    sharp, shifted = (partial(K.lists, T.four, [64, 4], 2e-5, kind=kind) for kind in (F.SharpPlain, F.Sharp))
     noisy, clean = (
         partial(C.module, T.four, [64, 40, 4], U.LOGITS, lambda: C.Optimizer(0.02, 0.9), kind=kind, shown=shown)
         for kind, shown in ((C.EverNoisyInputs, True), (C.NoisyInputs, False))
@@ -125,7 +126,7 @@ def _of_gradients() -> list[Case]:
     climbing, likely = (
         partial(C.module, T.words, [40, 1], head, lambda: C.Optimizer(0.5)) for head in (F.LIKELIHOOD, U.BINARY)
     )
-    step = partial(C.module, T.jump, [1, 20, 1], U.MEAN_SQUARE, lambda: C.Optimizer(0.1), activation=C.Tanh)
+    tens = partial(C.module, T.TENS, [8, 20, 1], U.MEAN_SQUARE, lambda: C.Optimizer(0.03))
     waves = partial(C.module, T.ripple, [2, 24, 1], U.HALF_SQUARE, lambda: C.Optimizer(0.05), activation=C.Sine)
     high = on(T.HIGH_TARGETS, RIPPLE)
     summed, mean = (
@@ -137,7 +138,7 @@ def _of_gradients() -> list[Case]:
         fault(T.RIPPLE, "gradient_sign", "slope", on(T.ripple, RIPPLE, bend=F.TURNED), RIPPLE),
         of_class(T.WORDS, "gradient_sign", "likelihood", climbing, likely),
         fault(T.RIPPLE, "bias_gradient_axis", "nested-sums", partial(high, layer=F.nested_sums), high),
-        of_class(T.JUMP, "bias_gradient_axis", "resized", partial(step, linear=F.SumOverUnits), step),
+        of_class(T.CONCRETE, "bias_gradient_axis", "resized", partial(tens, linear=F.SumOverUnits), tens),
         fault(T.CONCRETE, "loss_summed", "loop", partial(LOOPS, mean=False), LOOPS, also=("gradient_scale",)),
         model(T.PAIRS, "loss_summed", "log-cosh", summed, mean, also=("rate_high",)),
         fault(T.CONCRETE, "gradient_activation", "loop", partial(LOOPS, one=F.hidden_for_inputs), LOOPS),

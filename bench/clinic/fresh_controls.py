@@ -6,6 +6,7 @@ from typing import Any
 
 from bench.clinic import fresh_classes as C
 from bench.clinic import fresh_faults as F
+from bench.clinic import fresh_lists as K
 from bench.clinic import fresh_networks as N
 from bench.clinic import fresh_tasks as T
 from bench.clinic import unseen_networks as U
@@ -81,10 +82,10 @@ def _of_classes() -> list[Case]:
     sines = partial(C.module, T.ripple, [2, 24, 1], U.HUBER, lambda: C.Optimizer(0.05), activation=C.Sine)
     logistic = partial(C.module, T.words, [40, 1], U.BINARY, lambda: C.Optimizer(0.2), shown=False)
     programs: list[tuple[Task, str, Any]] = [
-        (T.BUMP, "gaussians", partial(C.gaussians, T.bump, 12, 0.1)),
+        (T.BUMP, "gaussians", partial(K.gaussians, T.bump, 12, 0.1)),
         (T.FOUR, "noisy-inputs", partial(noisy, kind=C.NoisyInputs, shown=False)),
-        (T.CONCRETE, "lists", partial(C.lists, T.concrete, [8, 8, 8, 1], 0.1)),
-        (T.ARMS, "lists", partial(C.lists, T.arms, [2, 24, 24, 3], 0.3, kind=C.Classifier)),
+        (T.CONCRETE, "lists", partial(K.lists, T.concrete, [8, 8, 8, 1], 0.1)),
+        (T.ARMS, "lists", partial(K.lists, T.arms, [2, 24, 24, 3], 0.3, kind=K.Classifier)),
         (T.BUMP, "signs", signs),
         (T.WORDS, "logistic", logistic),
         (T.RIPPLE, "sines", sines),

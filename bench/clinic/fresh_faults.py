@@ -8,7 +8,8 @@ import numpy as np
 
 from bench.clinic import fresh_tasks as T
 from bench.clinic.case import Arguments
-from bench.clinic.fresh_classes import Classifier, Linear, Lists, Sine
+from bench.clinic.fresh_classes import Linear, Sine
+from bench.clinic.fresh_lists import Classifier, Lists
 from bench.clinic.fresh_networks import ABSOLUTE, BENDS, closures, he, one_example
 from bench.clinic.unseen_networks import (
     HALF_SQUARE,
@@ -229,7 +230,7 @@ def dropping_units(seed: int, *, wrong: bool) -> Arguments:
     random = np.random.default_rng(seed + 3)
 
     def mask(z: Array) -> Array:
-        return (random.random(z.shape[1]) < 0.7) / 0.7  # one draw for all examples
+        return (random.random(z.shape[1]) < 0.6) / 0.6  # one draw for all examples
 
     make: Any = partial(closures, T.concrete, [8, 60, 1], HALF_SQUARE, lambda: descent(0.03), bend="relu", draw=he)
     training, evaluation = make(seed, between=mask), make(seed)

@@ -58,19 +58,6 @@ def decaying(update: Update, weight_decay: float) -> Update:
     return shrinking
 
 
-def by_sign(rate: float, fading: float = 0.0) -> Update:
-    """Each number goes by the rate, one way or the other; the rate falls as 1 / (1 + fading · steps)."""
-    steps = 0
-
-    def update(w: Arrays, g: Arrays) -> None:
-        nonlocal steps
-        for name, array in w.items():
-            array -= rate / (1.0 + fading * steps) * np.sign(g[name])
-        steps += 1
-
-    return update
-
-
 def halving(rate: float, every: int) -> Update:
     """The rate is halved every so many steps."""
     steps = 0

@@ -14,10 +14,11 @@ from bench.clinic import judges
 from bench.clinic.case import FAULTS, STYLES, Case
 from bench.clinic.controls import controls
 from bench.clinic.faulty import faulty
+from bench.clinic.fresh import fresh
 from bench.clinic.held_out import held_out
 from bench.clinic.manifest import chosen, every_case
 from bench.clinic.running import examine
-from bench.clinic.scoring import score, table, verdict
+from bench.clinic.scoring import TITLES, score, table, verdict
 from bench.clinic.tasks import TASKS
 from bench.clinic.training import Outcome, error, sets, step, train
 from bench.clinic.unseen import unseen
@@ -92,6 +93,19 @@ def test_unseen_programs_hold_all_faults_on_tasks_of_their_own():
     assert not {case.task for case in UNSEEN.values()} & {*TASKS, *(case.task for case in HELD_OUT.values())}
 
 
+FRESH = {case.name: case for case in fresh()}
+
+
+def test_fresh_programs_hold_each_fault_twice_on_tasks_of_their_own():
+    assert set(FRESH) <= set(CASES)
+    ill = [case for case in FRESH.values() if case.fault]
+    assert sorted(case.fault for case in ill) == sorted(2 * FAULTS)
+    assert len(FRESH) - len(ill) >= 30
+    assert {(case.style, case.fault is None) for case in FRESH.values()} == set(product(STYLES, (True, False)))
+    assert all(case.causes[0] == case.fault and len(case.causes) <= 2 for case in ill)
+    assert not {case.task for case in FRESH.values()} & {case.task for case in CASES.values() if case.name not in FRESH}
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_program_is_what_the_diagnosis_takes(name):
     made = CASES[name].build(3)
@@ -105,7 +119,7 @@ def test_a_program_is_what_the_diagnosis_takes(name):
 QUICK = [name for name in CASES if "late-rate" not in name]  # those train for a while to begin with
 
 
-@pytest.mark.parametrize("name", [*QUICK[::6], *HELD_OUT, *UNSEEN])
+@pytest.mark.parametrize("name", [*QUICK[::6], *HELD_OUT, *UNSEEN, *FRESH])
 def test_a_seed_decides_a_program_and_its_first_step(name):
     case = CASES[name]
     first, second, other = (arrays(stepped(case, seed)) for seed in (1, 1, 2))
@@ -152,6 +166,9 @@ HURT = (
     "functions/surface/gradient_stale-unseen-table",
     "class/houses/activation_overwritten-unseen-one-object",
     "xpnet/codes/output_range-unseen-decoder",
+    "functions/stripes/softmax_overflow-fresh-squares",
+    "class/concrete/gradient_activation-fresh-reversed",
+    "xpnet/zero-to-three/rate_low-fresh-rmsprop",
 )
 
 
@@ -223,6 +240,7 @@ def test_the_table_keeps_groups_of_programs_apart_and_lists_problems():
         verdict("two", case, 0, [], 1.0, "no answer within 1 s"),
         verdict("one", replace(case, fault="new"), 0, [], 1.0, group="held out"),
         verdict("one", replace(case, fault="newest"), 0, [], 1.0, group="unseen"),
+        verdict("one", replace(case, fault="most recent"), 0, [], 1.0, group="fresh"),
         verdict("one", replace(case, fault=None, causes=()), 0, ["rate_low"], 1.0),
     ]
     text = table(verdicts)
@@ -233,8 +251,10 @@ def test_the_table_keeps_groups_of_programs_apart_and_lists_problems():
     assert "new " in after
     assert "newest" not in after
     assert last.startswith(" again\n")
+    last, fresher = last.split("Written after the rules were made more general")
     assert "newest" in last
-    assert "two, functions/sine/rate_high, seed 0: no answer within 1 s" in last
+    assert "most recent" in fresher
+    assert "two, functions/sine/rate_high, seed 0: no answer within 1 s" in fresher
 
 
 def test_a_judge_that_takes_too_long_is_stopped_even_if_it_catches_exceptions():
@@ -336,14 +356,15 @@ def test_the_command_prints_and_writes(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("option", "task", "group"), [("--held-out", "rings", "held out"), ("--unseen", "surface", "unseen")]
+    ("option", "task", "group"),
+    [("--held-out", "rings", "held out"), ("--unseen", "surface", "unseen"), ("--fresh", "lags", "fresh")],
 )
 def test_the_command_takes_one_group_alone(option, task, group, tmp_path, capsys):
     path = tmp_path / "clinic.json"
     options = [option, "--faults", "rate_low", "--styles", "functions", "--seeds", "1", "--judges", "gradient check"]
     found = command.main([*options, "--out", str(path)])
     assert {(each.group, each.case.split("/")[1]) for each in found} == {(group, task)}
-    assert "Written after the rules were frozen" in capsys.readouterr().out
+    assert TITLES[group].capitalize() in capsys.readouterr().out
     assert set(json.loads(path.read_text())["scores"]["gradient check"]) == {
         f"{group}: rate_low",
         f"{group}: all faults",
@@ -354,6 +375,7 @@ def test_one_group_alone_does_not_overwrite_the_results_of_all():
     assert command._options([]).out == command.RESULTS
     assert command._options(["--unseen"]).out is None
     assert command._options(["--held-out"]).out is None
+    assert command._options(["--fresh"]).out is None
 
 
 def test_the_command_verifies():
