@@ -27,7 +27,7 @@ IRIS = partial(N.closures, T.iris, [4, 16, 3], F.CRAMMER, lambda: U.descent(0.05
 JUMP = partial(N.closures, T.jump, [1, 24, 1], F.FITTED, lambda: U.Adam(0.01))
 RIPPLE = partial(N.closures, T.ripple, [2, 24, 1], U.MEAN_SQUARE, lambda: U.descent(0.05))
 BUMP = partial(N.closures, T.bump, [1, 16, 1], U.HALF_SQUARE, lambda: U.descent(0.1), bend="gaussian")
-ARMS = partial(N.closures, T.arms, [2, 32, 3], U.LOGITS, lambda: U.Adam(0.02))
+ARMS = partial(N.closures, T.arms, [2, 32, 3], U.LOGITS, lambda: U.Adam(0.02), show=("step",))
 FOUR = partial(N.closures, T.four, [64, 20, 20, 20, 20, 20, 4], U.CHANCES, lambda: U.nesterov(0.02))
 CONCRETE = partial(N.closures, T.concrete, [8, 24, 24, 1], U.HALF_SQUARE, lambda: U.descent(0.03))
 STRIPES = partial(N.closures, T.stripes, [24, 32, 32, 3], U.LOGITS, lambda: U.descent(0.1), bend="relu", draw=N.he)
@@ -124,7 +124,8 @@ def _of_outputs() -> list[Case]:
 
 def _of_gradients() -> list[Case]:
     climbing, likely = (
-        partial(C.module, T.words, [40, 1], head, lambda: C.Optimizer(0.5)) for head in (F.LIKELIHOOD, U.BINARY)
+        partial(C.module, T.words, [40, 1], head, lambda: C.Optimizer(0.5), shown=False)
+        for head in (F.LIKELIHOOD, U.BINARY)
     )
     tens = partial(C.module, T.TENS, [8, 20, 1], U.MEAN_SQUARE, lambda: C.Optimizer(0.03))
     waves = partial(C.module, T.ripple, [2, 24, 1], U.HALF_SQUARE, lambda: C.Optimizer(0.05), activation=C.Sine)
@@ -145,7 +146,14 @@ def _of_gradients() -> list[Case]:
         of_class(T.CONCRETE, "gradient_activation", "reversed", partial(LAYERS, kind=F.Backwards), LAYERS),
         fault(T.BUMP, "gradient_argument", "gaussian", on(T.bump, BUMP, bend=F.OF_VALUE), BUMP),
         of_class(T.RIPPLE, "gradient_argument", "sine", partial(waves, activation=F.SineOfValue), waves),
-        fault(T.CONCRETE, "activation_overwritten", "skip", partial(skipping, in_place=True), skipping),
+        fault(
+            T.CONCRETE,
+            "activation_overwritten",
+            "skip",
+            partial(skipping, in_place=True),
+            skipping,
+            also=("gradient_activation",),
+        ),
         of_class(T.CONCRETE, "activation_overwritten", "out", partial(LAYERS, kind=F.OneArray), LAYERS),
     ]
 
@@ -169,7 +177,7 @@ def _of_initialization() -> list[Case]:
         for points in (T.BEFORE_ZERO, T.bump)
     )
     lively = partial(C.module, T.ripple, [2, 40, 1], U.MEAN_SQUARE, lambda: C.Optimizer(0.02))
-    counts = partial(C.module, T.words, [40, 24, 1], U.BINARY, lambda: C.Optimizer(0.1))
+    counts = partial(C.module, T.words, [40, 24, 1], U.BINARY, lambda: C.Optimizer(0.1), shown=False)
     return [
         fault(T.ARMS, "weights_zero", "tiled", on(T.arms, ARMS, prepare=F.tiled), ARMS),
         model(T.CROSS, "weights_zero", "constant", constant, drawn),
@@ -202,7 +210,8 @@ def _of_rates() -> list[Case]:
         for lr in (0.5, 0.002)
     )
     short, fair = (
-        partial(N.closures, T.lags, [6, 16, 1], U.HALF_SQUARE, partial(_clipped, length)) for length in (1e-3, 1.0)
+        partial(N.closures, T.lags, [6, 16, 1], U.HALF_SQUARE, partial(_clipped, length), show=("step",))
+        for length in (1e-3, 1.0)
     )
     creeping, quick = (
         partial(

@@ -49,6 +49,8 @@ CLOSURES: dict[str, tuple[Task, U.Points, list[int], U.Head, Callable[[], U.Upda
     "large-adam": (T.CHECKER, T.checker, [2, 32, 1], U.BINARY, lambda: U.Adam(0.05), {}),
     "hinge": (T.WORDS, T.words, [40, 1], N.MARGIN, lambda: U.descent(0.1), {}),
     "gaussian": (T.BUMP, T.bump, [1, 16, 1], U.HALF_SQUARE, lambda: U.descent(0.1), {"bend": "gaussian"}),
+    "large-weights": (T.RIPPLE, T.ripple, [2, 40, 1], U.MEAN_SQUARE, lambda: U.descent(0.02), {"draw": N.standard}),
+    "plateau": (T.CHECKER, T.checker, [2, 24, 1], U.BINARY, lambda: U.nesterov(0.3), {"bend": "sigmoid"}),
     "softmax-only": (T.FOUR, T.four, [64, 4], U.CHANCES, lambda: U.descent(0.1), {}),
     "crammer": (T.FOUR, T.four, [64, 16, 4], F.CRAMMER, lambda: U.descent(0.05), {}),
 }
