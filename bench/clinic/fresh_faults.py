@@ -104,7 +104,8 @@ def nested_sums(W: Array, b: Array, x: Array) -> tuple[Array, Function]:
     """`sum` of Python goes over the examples; a second one goes over the units."""
 
     def pull(dy: Array) -> tuple[Array, Array, Array]:
-        return dy @ W.T, x.T @ dy, np.full(len(b), sum(sum(dy)))  # fault: sum(dy)
+        of_units: Array = sum(dy)
+        return dy @ W.T, x.T @ dy, np.full(len(b), sum(of_units))  # fault: of_units
 
     return x @ W + b, pull
 
