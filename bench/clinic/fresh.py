@@ -176,7 +176,8 @@ def _of_initialization() -> list[Case]:
         partial(trained, points, lambda: mlp([1, 60, 1], "relu"), losses.mean_squared_error, optimizers.SGD, 0.03)
         for points in (T.BEFORE_ZERO, T.bump)
     )
-    lively = partial(C.module, T.ripple, [2, 40, 1], U.MEAN_SQUARE, lambda: C.Optimizer(0.02))
+    level = partial(C.module, T.ripple, [2, 24, 1], U.MEAN_SQUARE, lambda: C.Optimizer(0.002), weight=F.gentle)
+    lively = partial(level, bias=lambda r, out: r.uniform(3.0, 4.0, out))
     counts = partial(C.module, T.words, [40, 24, 1], U.BINARY, lambda: C.Optimizer(0.1), shown=False)
     return [
         fault(T.ARMS, "weights_zero", "tiled", on(T.arms, ARMS, prepare=F.tiled), ARMS),
@@ -186,10 +187,7 @@ def _of_initialization() -> list[Case]:
         fault(T.CONCRETE, "weights_large", "times-root", on(T.concrete, CONCRETE, draw=F.times_root), CONCRETE),
         of_class(T.LAGS, "weights_large", "integers", partial(steps, weight=F.integers), steps),
         model(T.BUMP, "hinges_outside_data", "before-zero", edge, within),
-        of_class(
-            *(T.RIPPLE, "hinges_outside_data", "lively", partial(lively, bias=lambda r, out: r.uniform(6.0, 9.0, out))),
-            lively,
-        ),
+        of_class(T.RIPPLE, "hinges_outside_data", "lively", lively, level, steps=6000),
         fault(
             *(T.STRIPES, "dead_relus", "second-layer", on(T.stripes, STRIPES, prepare=F.drowned), STRIPES),
             also=("hinges_outside_data",),

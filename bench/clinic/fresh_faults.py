@@ -202,6 +202,10 @@ def integers(random: np.random.RandomState, outputs: int, inputs: int) -> Array:
     return random.randint(-30, 31, (outputs, inputs)).astype(np.float64)
 
 
+def gentle(random: np.random.RandomState, outputs: int, inputs: int) -> Array:
+    return 0.7 * random.standard_normal((outputs, inputs))
+
+
 def below_zero(random: np.random.RandomState, outputs: int, inputs: int) -> Array:
     """Weights about -1: counts are never negative."""
     return random.normal(-1.0, 0.3, (outputs, inputs))
