@@ -16,7 +16,7 @@ LIBRARIES = {"cupy", "cupyx", "cudnn", "torch", "numba", "llvmlite", "array_api_
 HOST_ROOMS = {"backend", "files", "data", "training", "diagnostics", "plots", "interchange", "distributed"}
 
 LEVELS = [
-    {"_typing"},
+    {"_names", "_typing"},
     {"backend"},
     {"files", "functional", "initializers", "penalties", "schedules"},
     {"layers", "losses"},

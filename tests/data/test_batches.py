@@ -143,7 +143,8 @@ def test_a_file_is_shuffled_without_loading_it_whole():
 
     tracemalloc.start()
     first = next(iter(pairs))[1]
-    assert (x.reads, x.largest) == (32, 10)
+    assert 32 <= x.reads <= 64  # a window, and of the next one what has been read ahead
+    assert x.largest == 10
     assert len({int(label) // 10 for label in first}) > 5
     assert sorted(label for _, labels in pairs for label in labels.tolist()) == list(range(4_000))
     peak = tracemalloc.get_traced_memory()[1]

@@ -1,10 +1,10 @@
-import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar, final
 
 import numpy as np
 
+from xpnet._names import described
 from xpnet._typing import Array
 from xpnet.backend import Backend, checked_seed, get_backend, random_key
 from xpnet.data._augment import Augmentation
@@ -92,7 +92,7 @@ class Batches:
 
     def _settings(self) -> dict[str, Any]:
         names = ("examples", "size", "seed", "shuffle", "drop_last")
-        return {name: getattr(self, name) for name in names} | {"augment": [_name(each) for each in self.augment]}
+        return {name: getattr(self, name) for name in names} | {"augment": [described(each) for each in self.augment]}
 
     def __iter__(self) -> Iterator[tuple[Array, Array]]:
         return self.after(0)
@@ -193,11 +193,6 @@ _Started = tuple[Pending, Pending, Pending]
 
 def _nothing() -> Array:
     return None
-
-
-def _name(augmentation: Augmentation) -> str:
-    """What it is called, without where it lies in memory."""
-    return re.sub(" at 0x[0-9a-f]+", "", repr(augmentation))
 
 
 def one_ahead(items: Iterator[_Item]) -> Iterator[_Item]:

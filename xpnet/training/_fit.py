@@ -1,6 +1,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 
+from xpnet._names import described
 from xpnet._typing import Array
 from xpnet.backend import checked_seed, use_backend
 from xpnet.data import Batches
@@ -162,6 +163,7 @@ def fit(
     names = ("loss", *metrics, *(() if penalty is None else ("penalty",)))
     ledger = Ledger(backend, optimizer.store.data, names, log_every)
     settings = {"seed": int(seed), "precision": precision, "quantities": list(names), "dtype": backend.dtype}
+    settings |= {"loss": described(loss), "penalty": described(penalty)}
     settings |= {"accumulate": accumulate, "optimizer": type(optimizer).__name__} | optimizer.settings()
     place = Progress(run, batches, validation, ledger, listeners, settings)
     step = Step(

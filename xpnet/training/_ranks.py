@@ -1,12 +1,12 @@
 """What the processes that share a run, its ranks, do together. One alone does nothing of it."""
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 
+from xpnet._names import described
 from xpnet._typing import Array
 from xpnet.backend import HostArray
 from xpnet.data import Share
@@ -153,14 +153,14 @@ class Ranks:
         return self._sent(found)
 
     def _sent(self, found: tuple[Path, Saved] | None) -> tuple[Path, Saved] | None:
-        described: Any = None
+        sent: Any = None
         if found is not None:
             kinds = {name: [str(array.dtype), list(array.shape)] for name, array in found[1].arrays.items()}
-            described = [str(found[0]), found[1].values, kinds]
-        described = self.communicator.broadcast_object(described)
-        if described is None:
+            sent = [str(found[0]), found[1].values, kinds]
+        sent = self.communicator.broadcast_object(sent)
+        if sent is None:
             return None
-        path, values, kinds = described
+        path, values, kinds = sent
         arrays: dict[str, HostArray] = {}
         for name, (dtype, shape) in kinds.items():
             arrays[name] = np.empty(shape, dtype) if found is None else np.asarray(found[1].arrays[name], order="C")
@@ -171,4 +171,4 @@ class Ranks:
 def _leaves(model: Layer) -> dict[str, str]:
     """The layers that hold no others by their paths, as they describe themselves, without where they lie in memory."""
     layers = {"": model} | model.layers()
-    return {path: re.sub(" at 0x[0-9a-f]+", "", repr(each)) for path, each in layers.items() if not each.layers()}
+    return {path: described(each) for path, each in layers.items() if not each.layers()}
