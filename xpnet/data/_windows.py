@@ -67,8 +67,7 @@ class Held:
         parts = parts or [slice(0, 0)]  # no rows, of the right shape
         self.rows = np.concatenate([self.rows, *(np.arange(s.start, s.stop) for s in parts)])
         self.x, self.t = (
-            np.concatenate([*([] if old is None else [old]), *(source.host_rows(s) for s in parts)])
-            for source, old in zip(self._sources, (self.x, self.t), strict=True)
+            _joined(old, source, parts) for source, old in zip(self._sources, (self.x, self.t), strict=True)
         )
 
     def find(self, rows: Numbers) -> tuple[NDArray[Any], NDArray[Any], Numbers]:
@@ -83,3 +82,17 @@ class Held:
         stays = np.isin(self.rows, rows)
         self.rows = self.rows[stays]
         self.x, self.t = (None if values is None else values[stays] for values in (self.x, self.t))
+
+
+def _joined(old: NDArray[Any] | None, source: Source, parts: Sequence[slice]) -> NDArray[Any]:
+    """What is there and the parts of a source behind it, each read into its place."""
+    first, before = source.host_rows(parts[0]), 0 if old is None else len(old)
+    joined = np.empty((before + sum(s.stop - s.start for s in parts), *first.shape[1:]), first.dtype)
+    if old is not None:
+        joined[:before] = old
+    end = before + len(first)
+    joined[before:end] = first
+    for part in parts[1:]:
+        start, end = end, end + part.stop - part.start
+        joined[start:end] = source.host_rows(part)
+    return joined
