@@ -131,7 +131,7 @@ class Batches:
         if backend.uploads_ahead:
             started = one_ahead(started)
         elif any(isinstance(source, FileSource) for source in (x, t)):
-            started = in_background(started, 1 if anywhere else SLICES)
+            started = in_background(map(_brought, started), 1 if anywhere else SLICES)
 
         def finish(batch: _Started) -> tuple[Array, Array]:
             x = batch[0]()
@@ -193,6 +193,12 @@ _Started = tuple[Pending, Pending, Pending]
 
 def _nothing() -> Array:
     return None
+
+
+def _brought(batch: _Started) -> _Started:
+    """The same, already there: it no longer holds what it is a part of."""
+    x, t, examples = (part() for part in batch)
+    return lambda: x, lambda: t, lambda: examples
 
 
 def one_ahead(items: Iterator[_Item]) -> Iterator[_Item]:
