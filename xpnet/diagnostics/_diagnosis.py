@@ -17,6 +17,7 @@ from xpnet.diagnostics._examine_initialization import examine_initialization
 from xpnet.diagnostics._examine_outputs import baseline, examine_outputs, overflow_later
 from xpnet.diagnostics._examine_program import check_outputs, examine_program, raised
 from xpnet.diagnostics._examine_relation import examine_relation
+from xpnet.diagnostics._examine_validation import examine_validation
 from xpnet.diagnostics._illustration import illustrated
 from xpnet.diagnostics._patient import Patient, PatientError, seeded
 from xpnet.diagnostics._remedies import at_another_rate, first_that_helps, rate_in_words, told_of
@@ -90,7 +91,7 @@ class _Diagnosis:
         if suspicions:
             return
         with self.part("data"):
-            suspicions += [*examine_data(patient, y), *examine_relation(patient)]
+            suspicions += [*examine_data(patient, y), *examine_validation(patient, y), *examine_relation(patient)]
         with self.part("program"):
             patient.loss_of(y, patient.data[1])
             suspicions += examine_program(patient)

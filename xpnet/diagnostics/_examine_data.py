@@ -8,14 +8,21 @@ from xpnet.backend import HostArray
 from xpnet.diagnostics._patient import Patient
 from xpnet.diagnostics._suspicion import Attempt, Suspicion
 
-_MANY_CONSTANT = 0.4
+_SOME_CONSTANT, _MANY_BLANK = 0.25, 0.7
+"""Shares of features that never change, from which on a table, or a picture, has lost something."""
+_TABLE = 30
+"""More features than this are a picture's, rather than a table's."""
+_LARGE = 20.0
+"""A constant feature so many times as large as the others is a bias that moves all units."""
+_FILLED = 0.9
+"""The share of rows with the same number, from which on a feature was filled."""
 _NEARLY_ALL = 0.97
 """From this share on, the other classes are too rare to be learned as they are."""
 
 
 def examine_data(patient: Patient, y: HostArray) -> list[Suspicion]:
     """What the data alone, and their shapes beside the outputs', give away."""
-    return [*_shapes(patient, y), *_features(patient), *_apart(patient), *_overlap(patient), *_balance(patient, y)]
+    return [*_shapes(patient, y), *_features(patient), *_balance(patient, y)]
 
 
 def is_labels(t: HostArray, y: HostArray) -> bool:
@@ -75,18 +82,7 @@ def _features(patient: Patient) -> list[Suspicion]:
             Suspicion("inputs_constant", f"all {x.shape[1]} features are the same for all examples", 1.0, certain=True)
         )
         return found
-    ones = bool(np.any(~moving & (mean == 1.0)))  # such a column stands for a bias
-    count = int(np.sum(~moving)) - ones
-    if count > _MANY_CONSTANT * len(moving):
-        found.append(
-            Suspicion(
-                "inputs_constant",
-                f"{count} of {x.shape[1]} features are the same for all examples: they say nothing, or were lost",
-                0.5,
-                {"constant": count, "features": x.shape[1]},
-                certain=True,
-            )
-        )
+    found += _constant(x, moving)
     largest, typical = float(np.abs(x).max()), float(np.sqrt(np.mean(x[:, moving] ** 2)))
     offset = float(np.max(np.abs(mean[moving]) / spread[moving]))
     if typical > 10.0 or typical < 0.02 or (offset > 30.0 and largest > 1.0):
@@ -102,6 +98,50 @@ def _features(patient: Patient) -> list[Suspicion]:
             )
         )
     return found
+
+
+def _constant(x: HostArray, moving: HostArray) -> list[Suspicion]:
+    """Features that never change, or that one number fills; one of ones stands for a bias."""
+    mean, features = x[0], x.shape[1]
+    still = ~moving
+    if np.any(still & (mean == 1.0)):
+        still[np.flatnonzero(still & (mean == 1.0))[0]] = False
+    count, most = int(still.sum()), float(np.sqrt(np.mean(x[:, moving] ** 2)))
+    if features < _TABLE and len(x) >= 20:
+        filled = np.array([feature for feature in np.flatnonzero(moving) if _is_filled(x[:, feature])], int)
+    else:
+        filled = np.array([], int)
+    large = still & (np.abs(mean) > _LARGE * max(1.0, most))
+    share = (count + len(filled)) / features
+    enough = _MANY_BLANK if _is_blank(x, still, moving) else _SOME_CONSTANT
+    if not (large.any() or (share > enough and count + len(filled) > 1)):
+        return []
+    parts = [f"{count} of {features} features are the same for all examples"] if count else []
+    parts += [f"{len(filled)} of {features} are one number for nearly all"] if len(filled) else []
+    how = f", and reach {np.abs(mean[large]).max():.3g}, which moves all units" if large.any() else ""
+    return [
+        Suspicion(
+            "inputs_constant",
+            f"{'; '.join(parts)}{how}: they say nothing, or were lost",
+            0.5,
+            {"constant": count, "filled": len(filled), "features": features},
+            certain=True,
+        )
+    ]
+
+
+def _is_filled(column: HostArray) -> bool:
+    """Whether one number stands in nearly all rows, and the others differ among themselves."""
+    values, counts = np.unique(column, return_counts=True)
+    rest = len(column) - int(counts.max())
+    return rest < (1.0 - _FILLED) * len(column) and len(values) - 1 > 0.8 * rest and values[counts.argmax()] != 0.0
+
+
+def _is_blank(x: HostArray, still: HostArray, moving: HostArray) -> bool:
+    """Whether features that never change are the background of pictures: one value, which others have, too."""
+    if x.shape[1] < _TABLE or not still.any() or np.ptp(x[0, still]) > 0.0:
+        return False
+    return bool(np.mean(np.any(x[:, moving] == x[0, still][0], axis=0)) > 0.3)
 
 
 def standardized(patient: Patient, what: str, shift: HostArray, scale: HostArray) -> Attempt:
@@ -120,86 +160,6 @@ def standardize(shift: HostArray, scale: HostArray) -> Callable[[HostArray], Hos
     return change
 
 
-def _apart(patient: Patient) -> list[Suspicion]:
-    """Whether the validation inputs were put on a scale of their own."""
-    if patient.validation is None:
-        return []
-    a, b = _rows(patient.data[0]), _rows(patient.validation[0])
-    if a.shape[1] != b.shape[1] or min(len(a), len(b)) < 8:
-        return []
-    (mean_a, spread_a), (mean_b, spread_b) = ((rows.mean(axis=0), rows.std(axis=0)) for rows in (a, b))
-    moving = (spread_a > 1e-9) & (spread_b > 1e-9)
-    if not moving.any():
-        return []
-    spread_a, spread_b = spread_a[moving], spread_b[moving]
-    shift = np.abs(mean_a[moving] - mean_b[moving]) / spread_a
-    ratio = np.abs(np.log(spread_b / spread_a))
-    noise = 1.0 / np.sqrt(min(len(a), len(b)))
-    own = _standardized(a) and _standardized(b) and not np.array_equal(a, b)
-    ranged = not own and _ranged(a) and _ranged(b)
-    if own or ranged or float(np.median(shift)) > max(0.5, 8 * noise) or float(np.median(ratio)) > max(0.5, 8 * noise):
-        how = "mean 0 and deviation 1" if own else "the range from 0 to 1" if ranged else "another scale"
-        return [
-            Suspicion(
-                "inputs_scaled_apart",
-                "training and validation inputs were scaled apart: "
-                f"{'each has' if own or ranged else 'validation has'} {how}"
-                f"{' to the last digit' if own or ranged else ''}, so that one value means two things",
-                0.8,
-                {"median_shift": float(np.median(shift)), "median_ratio": float(np.exp(np.median(ratio)))},
-                certain=True,
-            )
-        ]
-    return []
-
-
-def _standardized(x: HostArray) -> bool:
-    """Whether each feature has a mean of 0 to the last digit, and a deviation of about 1."""
-    spread = x.std(axis=0)
-    moving = spread > 0.1
-    return bool(
-        np.any(moving)
-        and np.all(np.abs(x.mean(axis=0)[moving]) < 1e-5)
-        and np.all(spread[moving] < 1.001)
-        and np.median(spread[moving]) > 0.9
-    )
-
-
-def _ranged(x: HostArray) -> bool:
-    """Whether each feature, of values that hardly repeat, has exactly the range from 0 to 1, or from -1 to 1."""
-    if any(len(np.unique(column)) < len(column) // 2 for column in x.T):
-        return False
-    low, high = x.min(axis=0), x.max(axis=0)
-    return bool(np.all(np.abs(high - 1.0) < 1e-7) and (np.all(np.abs(low) < 1e-7) or np.all(np.abs(low + 1.0) < 1e-7)))
-
-
-def _overlap(patient: Patient) -> list[Suspicion]:
-    if patient.validation is None:
-        return []
-    a, b = _rows(patient.data[0]), _rows(patient.validation[0])
-    if a.shape[1] != b.shape[1] or a.shape[1] < 2 or (a.shape == b.shape and np.array_equal(a, b)):
-        return []
-    half = len(a) // 2
-    share, usual = _known(a, b), _known(a[:half], a[half:])
-    if share < 0.05 + 2.0 * usual:  # rows of few values repeat, as bits do
-        return []
-    return [
-        Suspicion(
-            "data_overlap",
-            f"{100 * share:.0f} % of the validation examples are training examples: validation says too much good",
-            0.35,
-            {"share": share},
-            certain=True,
-        )
-    ]
-
-
-def _known(a: HostArray, b: HostArray) -> float:
-    """The share of b's rows that are rows of a."""
-    known = {row.tobytes() for row in np.ascontiguousarray(a)}
-    return float(np.mean([row.tobytes() in known for row in np.ascontiguousarray(b.astype(a.dtype))]))
-
-
 def _balance(patient: Patient, y: HostArray) -> list[Suspicion]:
     """Whether all targets are the same, or nearly all labels."""
     t = patient.data[1]
@@ -215,8 +175,8 @@ def _balance(patient: Patient, y: HostArray) -> list[Suspicion]:
                 certain=True,
             )
         ]
-    whole = is_labels(t, y) or (t.size == len(t) and len(np.unique(t)) == 2)
-    counts = np.unique(t if t.size == len(t) else classes(t), return_counts=True)[1] if whole else np.ones(len(t))
+    labels = labels_of(t, y)
+    counts = np.unique(labels, return_counts=True)[1] if labels is not None else np.ones(len(t))
     share = float(counts.max() / len(t))
     if share < _NEARLY_ALL or len(t) < 50:
         return []
@@ -230,6 +190,15 @@ def _balance(patient: Patient, y: HostArray) -> list[Suspicion]:
             unless=lambda trials, course: course.learned > 0.5,
         )
     ]
+
+
+def labels_of(t: HostArray, y: HostArray) -> HostArray | None:
+    """Class numbers (n,) of targets that are labels, or two numbers; None of others."""
+    if is_labels(t, y):
+        return classes(t)
+    if t.size == len(t) and len(np.unique(t)) == 2:
+        return np.asarray(t.reshape(-1) == t.max(), int)
+    return None
 
 
 def _rows(x: HostArray) -> HostArray:
