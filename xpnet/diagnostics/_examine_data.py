@@ -138,10 +138,10 @@ def _is_filled(column: HostArray) -> bool:
 
 
 def _is_blank(x: HostArray, still: HostArray, moving: HostArray) -> bool:
-    """Whether features that never change are the background of pictures: one value, which others have, too."""
+    """Whether features that never change are the background of pictures: many, of one value within the others'."""
     if x.shape[1] < _TABLE or not still.any() or np.ptp(x[0, still]) > 0.0:
         return False
-    return bool(np.mean(np.any(x[:, moving] == x[0, still][0], axis=0)) > 0.3)
+    return bool(x[:, moving].min() <= x[0, still][0] <= x[:, moving].max() or x[0, still][0] == 0.0)
 
 
 def standardized(patient: Patient, what: str, shift: HostArray, scale: HostArray) -> Attempt:

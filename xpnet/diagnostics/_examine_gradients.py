@@ -10,6 +10,7 @@ from xpnet.backend import HostArray
 from xpnet.diagnostics._check_gradients import check_gradients
 from xpnet.diagnostics._examine_data import standardize
 from xpnet.diagnostics._examine_initialization import redrawn
+from xpnet.diagnostics._examine_kept import batch_of, examine_kept
 from xpnet.diagnostics._examine_signs import examine_signs
 from xpnet.diagnostics._patient import Parameters, Patient, PatientError
 from xpnet.diagnostics._report import Finding, Report
@@ -34,12 +35,12 @@ def examine_gradients(patient: Patient) -> tuple[list[Suspicion], list[str]]:
     if "forward" in patient.random_calls or "gradients" in patient.random_calls:
         return [], ["gradients: forward or gradients draw at random"]
     size = _EXAMPLES if patient.check is not None else patient.batch_size(min(_EXAMPLES, len(patient.data[0])))
-    x, t = _batch(patient, 0, size)
+    x, t = batch_of(patient, 0, size)
     if patient.check is not None:
         report = patient.check(x, t)
         return _suspicions(report), list(report.unchecked)
     if patient.call_gradients is not None:
-        stale = _kept(patient, x, t)
+        stale = examine_kept(patient, len(x))
         if stale:
             return stale, []
         report = _checked(patient, lambda p: patient.gradients(p, x, t), x, t)
@@ -132,34 +133,6 @@ def _moved(patient: Patient, new: Parameters, name: str) -> HostArray:
     return (new[name].astype(float) - patient.parameters[name]).reshape(-1)
 
 
-def _kept(patient: Patient, x: HostArray, t: HostArray) -> list[Suspicion]:
-    """Gradients that are to the last bit those of the first batch, for others and at other parameters."""
-    patient.reset()
-    first = patient.gradients(patient.parameters, x, t)
-    later = [patient.gradients(redrawn(patient, 0.5 * k), *_batch(patient, k, len(x))) for k in (1, 2)]
-    names = [
-        name
-        for name, slope in first.items()
-        if slope.size > 2 and np.any(slope) and all(_same(each, name, slope) for each in later)
-    ]
-    if not names:
-        return []
-    return [
-        Suspicion(
-            "gradient_stale",
-            f"the gradients of {', '.join(names)} stay those of the first batch, for other examples and parameters: "
-            "they are kept, and not computed anew",
-            _WEIGHT,
-            {"parameters": names},
-            certain=True,
-        )
-    ]
-
-
-def _same(gradients: Parameters, name: str, slope: HostArray) -> bool:
-    return name in gradients and np.array_equal(gradients[name], slope)
-
-
 def _left_out(patient: Patient, x: HostArray, t: HostArray) -> list[Suspicion]:
     """Weights and biases that get no gradient, and that the step, if there is one, leaves as they are."""
     given = patient.gradients(patient.parameters, x, t)
@@ -196,12 +169,6 @@ def _against_one(patient: Patient, name: str, x: HostArray, t: HostArray) -> boo
     return bool(np.any(slope)) and _cosine(new[name] - patient.parameters[name].astype(float), slope) <= 0.9
 
 
-def _batch(patient: Patient, start: int, size: int) -> tuple[HostArray, HostArray]:
-    x, t = patient.data
-    rows = np.random.default_rng(start).permutation(len(x))[:size]
-    return x[rows], t[rows]
-
-
 def _checked(
     patient: Patient, gradients: object, x: HostArray, t: HostArray, parameters: Parameters | None = None
 ) -> Report:
@@ -212,7 +179,7 @@ def _checked(
         forward=patient.forward,
         x=x,
         t=t,
-        other=_batch(patient, 1, len(x)),
+        other=batch_of(patient, 1, len(x)),
     )
 
 

@@ -122,4 +122,4 @@ def _start(patient: Patient, parameters: Parameters, x: HostArray, t: HostArray)
     if targets is None:
         return None
     known = known_loss(lambda p: patient.loss(dict(p), x, t), inside, at, x, targets, coarse=False)
-    return None if known is None else Pass(at, inside.inputs(x), z, h, known.dy(h[-1], targets))
+    return None if known is None else Pass(at, inside.inputs(x), z, h, known.dy(h[-1], targets), targets)

@@ -219,7 +219,7 @@ def _start(examination: Examination, inside: Inside, x: Any, t: Any) -> tuple[Pa
         )
     if known is None:
         return None
-    start = Pass(examination.at, inside.inputs(x), z, h, known.dy(h[-1], targets))
+    start = Pass(examination.at, inside.inputs(x), z, h, known.dy(h[-1], targets), targets)
     return start, known.penalty_gradients({name: examination.at[name] for name in inside.names()})
 
 

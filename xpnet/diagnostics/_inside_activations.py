@@ -136,6 +136,17 @@ ACTIVATIONS: dict[str, Activation] = {
 }
 """Of each element; the usual ones first."""
 
+MIXED: dict[str, dict[str, Callable[[HostArray, HostArray], HostArray]]] = {
+    "silu": {
+        "f + s(z) (1 - f)": lambda z, f: f + sigmoid(z) * (1.0 - f),
+        "s(z) (1 + z (1 - s(z)))": lambda z, f: sigmoid(z) * (1.0 + f * (1.0 - sigmoid(z))),
+    },
+    "gelu": {"Φ(z) + z φ(z)": lambda z, f: _normal(z) + f * _density(z)},
+    "elu": {"f + 1 where z < 0": lambda z, f: np.where(z > 0.0, 1.0, f + 1.0)},
+    "softplus": {"1 - exp(-f)": lambda z, f: -np.expm1(-f)},
+}
+"""Derivatives written by two places, z and the value f, or z twice, which may be mixed up."""
+
 
 def softmax(z: HostArray, axis: int) -> HostArray:
     """Exponentials that sum to one along an axis."""

@@ -31,6 +31,7 @@ class Pass:
     items : the parameters by name.
     x : the inputs as rows; z, h : pre-activations and activations of each layer.
     dy : the gradient of the loss by the last activation.
+    t : targets as rows, if they are known.
     """
 
     items: Mapping[str, Any]
@@ -38,6 +39,7 @@ class Pass:
     z: list[HostArray]
     h: list[HostArray]
     dy: HostArray
+    t: HostArray | None = None
 
     def input_of(self, k: int) -> HostArray:
         """What layer k multiplies its weights by."""

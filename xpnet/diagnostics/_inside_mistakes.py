@@ -6,7 +6,7 @@ import numpy as np
 
 from xpnet.backend import HostArray
 from xpnet.diagnostics._inside import Inside
-from xpnet.diagnostics._inside_activations import ACTIVATIONS, ROW_ACTIVATIONS, activate, derivative
+from xpnet.diagnostics._inside_activations import ACTIVATIONS, MIXED, ROW_ACTIVATIONS, activate, derivative
 from xpnet.diagnostics._inside_backward import Mistake, Pass
 
 
@@ -57,7 +57,7 @@ def _arguments(inside: Inside, here: Pass, k: int) -> Iterator[Mistake]:
     name, z, h = inside.layers[k].activation, here.z[k], here.h[k]
     derived = f"the derivative of layer {k + 1}'s {name} is taken"
     for text, values in _wrong_derivatives(inside, here, k):
-        if values.shape == z.shape:
+        if values.shape in (z.shape, (len(z), 1)):  # of one column, it is stretched
             yield Mistake("gradient_argument", f"{derived} {text}", {("derivative", k): values})
     if name in ("relu", "hard_tanh") or name.startswith("leaky"):
         yield Mistake(
@@ -95,11 +95,14 @@ def _wrong_derivatives(inside: Inside, here: Pass, k: int) -> Iterator[tuple[str
     by_value = ACTIVATIONS[name].by_value
     if by_value is not None:
         yield f"with z{k + 1} in the formula that is meant for its value h{k + 1}", by_value(z)
+    for formula, mixed in MIXED.get(name, {}).items():
+        for one, other in ((z, z), (z, h), (h, h), (h, z)):
+            yield f"by the formula {formula}, with z{k + 1} and its value h{k + 1} mixed up", mixed(one, other)
     bias = inside.bias(here.items, inside.layers[k])
     if bias is not None:
         yield "before the bias was added", derivative(name, z - bias)
     for j, each in enumerate(here.z):
-        if j != k and each.shape == z.shape:
+        if j != k and each.shape in (z.shape, (len(z), 1)):
             yield f"at z{j + 1}, in place of z{k + 1}", derivative(name, each)
             yield f"at h{j + 1}, in place of z{k + 1}", derivative(name, here.h[j])
     if here.input_of(k).shape == z.shape:
@@ -118,6 +121,7 @@ def _overwritten(inside: Inside, here: Pass, k: int) -> Iterator[Mistake]:
     """Activation h_k as something else, in the next weight's gradient and perhaps in the derivative, too."""
     if k == len(inside.layers) - 1:
         yield from _overwritten_inputs(inside, here)
+        yield from _overwritten_outputs(inside, here)
         return
     layer, following = inside.layers[k], inside.layers[k + 1]
     by_value = ACTIVATIONS[layer.activation].by_value if layer.activation in ACTIVATIONS else None
@@ -168,6 +172,26 @@ def _overwritten_inputs(inside: Inside, here: Pass) -> Iterator[Mistake]:
             "activation_overwritten",
             f"the inputs were overwritten by {text} before the gradient of {weight} used them",
             {("activation", 0): values},
+        )
+
+
+def _overwritten_outputs(inside: Inside, here: Pass) -> Iterator[Mistake]:
+    """The last activation's derivative by its value, of what was put in the outputs' place."""
+    last = len(inside.layers) - 1
+    name, h = inside.layers[last].activation, here.h[last]
+    by_value = ACTIVATIONS[name].by_value if name in ACTIVATIONS else None
+    if by_value is None:
+        return
+    others = [("their gradient", here.dy), ("their pre-activations", here.z[last])]
+    if here.t is not None and here.t.shape == h.shape:
+        error = h - here.t
+        others += [("their error y - t", error), ("their error t - y", -error), ("the targets", here.t)]
+        others += [("their squared error", error**2), ("the size of their error", np.abs(error))]
+    for text, values in others:
+        yield Mistake(
+            "activation_overwritten",
+            f"the outputs were overwritten by {text} before the derivative of their {name} was taken",
+            {("derivative", last): by_value(values)},
         )
 
 

@@ -60,28 +60,32 @@ class Tracer:
         if self.other is not None and max(self.errors(RIGHT, self.other).values(), default=1.0) <= self.tolerance:
             return Traced((Mistake("gradient_stale", "the gradients are those of another batch"),), None)
         found: list[Mistake] = []
+        ways: list[list[Mistake]] = []
         deadline = time.monotonic() + _SECONDS
         for k in reversed(range(len(self.inside.layers))):
             if self._explains(_together(found), k):
                 continue
             best = self._best(found, k, deadline) or self._unknown_activation(found, k)
-            if best is None:
-                return Traced(tuple(found), k, len(self.inside.layers) - 1)
-            found.append(best)
-        return Traced(tuple(found), None, len(self.inside.layers) - 1)
+            if not best:
+                return Traced(_alike(ways), k, len(self.inside.layers) - 1)
+            found.append(best[0])
+            ways.append(best)
+        return Traced(_alike(ways), None, len(self.inside.layers) - 1)
 
-    def _unknown_activation(self, found: Sequence[Mistake], k: int) -> Mistake | None:
+    def _unknown_activation(self, found: Sequence[Mistake], k: int) -> list[Mistake]:
         """Where a bias's gradient is right and its weight's is not, what was multiplied by it was another array."""
         layer, names = self.inside.layers[k], self._names(k)
         if len(names) < 2 or self.errors(_together(found))[names[1]] > self.tolerance:
-            return None
+            return []
         self.given = {name: given for name, given in self.given.items() if name != layer.weight}
         what = f"layer {k}'s activation" if k else "the inputs"
-        return Mistake(
-            "activation_overwritten",
-            f"the gradient of {layer.weight} is not made of {what} as it was in the forward pass, though that of "
-            f"{layer.bias} is right",
-        )
+        return [
+            Mistake(
+                "activation_overwritten",
+                f"the gradient of {layer.weight} is not made of {what} as it was in the forward pass, though that of "
+                f"{layer.bias} is right",
+            )
+        ]
 
     def errors(self, mistake: Mistake, start: Pass | None = None) -> dict[str, float]:
         """How far the mistake's gradients lie from the given ones, relative to the larger, by parameter."""
@@ -102,9 +106,9 @@ class Tracer:
         errors = self.errors(mistake)
         return all(errors[name] <= self.tolerance for name in self._names(k))
 
-    def _best(self, found: Sequence[Mistake], k: int, deadline: float) -> Mistake | None:
-        """Of what gives layer k's gradients, what gives the layers' below it best; the first of equals."""
-        best, least = None, np.inf
+    def _best(self, found: Sequence[Mistake], k: int, deadline: float) -> list[Mistake]:
+        """Of what gives layer k's gradients, all that gives the layers' below it best."""
+        best, least = list[Mistake](), np.inf
         for mistake in (*self._multiples(found, k), *self._updates(found, k), *self.all):
             if time.monotonic() > deadline:
                 break
@@ -116,7 +120,9 @@ class Tracer:
                 max(errors.values(), default=0.0), 1.0
             )
             if score < least - 1e-6:
-                best, least = mistake, score
+                best, least = [mistake], score
+            elif score <= least + 1e-6:
+                best.append(mistake)
         return best
 
     def _multiples(self, found: Sequence[Mistake], k: int) -> list[Mistake]:
@@ -148,6 +154,12 @@ class Tracer:
         above = self.inside.layers[k + 1].weight
         sentence = f"the gradient goes back through {above} after its update (with a rate of {rate:.3g})"
         return [Mistake("gradient_after_update", sentence, {}, rate)] if rate > 0.0 else []
+
+
+def _alike(ways: Sequence[Sequence[Mistake]]) -> tuple[Mistake, ...]:
+    """One mistake of each layer's, of the cause that most layers have in common; the first of equals."""
+    causes = [cause for way in ways for cause in {mistake.cause for mistake in way}]
+    return tuple(max(way, key=lambda mistake: causes.count(mistake.cause)) for way in ways)
 
 
 def _together(found: Sequence[Mistake]) -> Mistake:

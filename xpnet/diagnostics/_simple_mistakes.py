@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 
 from xpnet.backend import HostArray
 from xpnet.diagnostics._report import Finding
+
+_ORDERS = 120
+"""Orders of axes that are tried: all of up to five."""
 
 
 @dataclass(frozen=True)
@@ -141,11 +145,17 @@ def factor_name(factor: float, sizes: Mapping[str, int], tolerance: float) -> st
 
 
 def _transposed(wrong: Wrong, tolerance: float, sizes: Mapping[str, int]) -> Explained | None:
-    turned = wrong.given.T
-    if wrong.parameter.ndim != 2 or wrong.is_bias or turned.shape != wrong.parameter.shape:
+    """Right values at other places: axes that change places, or elements in another order."""
+    if wrong.parameter.ndim < 2 or wrong.is_bias or wrong.given.ndim != wrong.parameter.ndim:
         return None
-    if close(wrong.at_places(turned), wrong.true, tolerance):
-        return Explained("gradient_transposed", "transposed")
+    for axes in list(permutations(range(wrong.given.ndim)))[1:_ORDERS]:
+        turned = wrong.given.transpose(axes)
+        if turned.shape == wrong.parameter.shape and close(wrong.at_places(turned), wrong.true, tolerance):
+            return Explained("gradient_transposed", "transposed" if len(axes) == 2 else f"transposed: by axes {axes}")
+    if wrong.shaped is None or not wrong.complete or len(np.unique(wrong.true)) < max(4, wrong.true.size // 2):
+        return None
+    if close(np.sort(wrong.given.reshape(-1)), np.sort(wrong.true), min(tolerance, 1e-4)):
+        return Explained("gradient_transposed", "made of the right values at other places: reshaped in another order")
     return None
 
 
