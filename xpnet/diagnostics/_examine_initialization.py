@@ -1,12 +1,12 @@
 """Initialization: equal units, scales, saturation, dead units, and where each ReLU bends relative to the data."""
 
-import re
 from collections.abc import Iterator
 
 import numpy as np
 
 from xpnet.backend import HostArray
 from xpnet.diagnostics._examine_data import standardized
+from xpnet.diagnostics._examine_symmetry import equal_units, is_bias
 from xpnet.diagnostics._patient import Parameters, Patient, Stage
 from xpnet.diagnostics._suspicion import Attempt, Suspicion
 
@@ -18,41 +18,11 @@ _EDGE = 0.02
 
 def examine_initialization(patient: Patient) -> list[Suspicion]:
     """What the parameters at the start give away."""
-    found = list(_equal_units(patient))
+    found = list(equal_units(patient, _drawn_anew(patient)))
     stages = patient.look_inside(patient.parameters, patient.data[0])
     if stages is None:
         return [*found, *_scales_without_stages(patient)]
     return [*found, *_hinges(patient, stages), *_scales(patient, stages)]
-
-
-def _equal_units(patient: Patient) -> Iterator[Suspicion]:
-    """Weights of which all columns, or all rows, are equal, before another layer: the units stay one unit."""
-    parameters = patient.parameters
-    weights = patient.weights or [
-        name for name, v in parameters.items() if v.ndim == 2 and max(v.shape) > 1 and not _is_bias(patient, name)
-    ]
-    hidden = [name for name in weights[:-1] if _all_equal(parameters[name])]  # a last layer of zeros is a good habit
-    if not hidden:
-        return
-    name = hidden[0]
-    what = "are all zero" if not np.any(patient.parameters[name]) else "are equal"
-    yield Suspicion(
-        "weights_zero",
-        f"the weights {name} {what}: its {max(patient.parameters[name].shape)} units compute the same, get the same "
-        "gradient, and stay one unit",
-        0.93,
-        {"weights": hidden},
-        certain=True,
-        tried=[_drawn_anew(patient)],
-        unless=lambda trials, course: course.trial.finite and not _all_equal(course.trial.parameters[name]),
-    )
-
-
-def _all_equal(weights: HostArray) -> bool:
-    """Whether all units of a layer have the same weights; of one input or output, those are single numbers."""
-    if 1 in weights.shape:
-        return bool(np.ptp(weights) == 0.0)
-    return bool(np.all(weights == weights[:, :1]) or np.all(weights == weights[:1, :]))
 
 
 def _hinges(patient: Patient, stages: list[Stage]) -> Iterator[Suspicion]:
@@ -171,12 +141,12 @@ def redrawn(patient: Patient, scale: float) -> Parameters:
         if (
             values.ndim >= 2
             and min(_fans(values)) > 0
-            and not (values.ndim == 2 and 1 in values.shape and _is_bias(patient, name))
+            and not (values.ndim == 2 and 1 in values.shape and is_bias(patient, name))
         ):
             inputs, outputs = _fans(values)
             deviation = np.sqrt(2.0 / inputs) if name in relus else np.sqrt(2.0 / (inputs + outputs))
             drawn[name] = (scale * deviation * random.standard_normal(values.shape)).astype(values.dtype)
-        elif _is_bias(patient, name):
+        elif is_bias(patient, name):
             drawn[name] = np.zeros_like(values)
     return drawn
 
@@ -222,10 +192,3 @@ def _fans(values: HostArray) -> tuple[int, int]:
     *kernel, inputs, outputs = values.shape
     taps = int(np.prod(kernel)) if kernel else 1
     return taps * inputs, taps * outputs
-
-
-def _is_bias(patient: Patient, name: str) -> bool:
-    if patient.weights:
-        return name not in patient.weights and name in patient.parameters
-    last = re.split(r"[./]", name.lower())[-1]
-    return last.startswith(("b", "beta")) or "bias" in last

@@ -96,8 +96,8 @@ def _wrong_derivatives(inside: Inside, here: Pass, k: int) -> Iterator[tuple[str
     if by_value is not None:
         yield f"with z{k + 1} in the formula that is meant for its value h{k + 1}", by_value(z)
     for formula, mixed in MIXED.get(name, {}).items():
-        for one, other in ((z, z), (z, h), (h, h), (h, z)):
-            yield f"by the formula {formula}, with z{k + 1} and its value h{k + 1} mixed up", mixed(one, other)
+        for at, value in ((z, z), (z, h), (h, h), (h, z)):
+            yield f"by the formula {formula}, with z{k + 1} and its value h{k + 1} mixed up", mixed(at, value)
     bias = inside.bias(here.items, inside.layers[k])
     if bias is not None:
         yield "before the bias was added", derivative(name, z - bias)
