@@ -15,6 +15,7 @@ from xpnet.diagnostics._examine_dynamics import examine_dynamics, still_straight
 from xpnet.diagnostics._examine_gradients import examine_gradients
 from xpnet.diagnostics._examine_initialization import examine_initialization
 from xpnet.diagnostics._examine_outputs import baseline, examine_outputs, overflow_later
+from xpnet.diagnostics._examine_overfitting import examine_overfitting
 from xpnet.diagnostics._examine_program import check_outputs, examine_program, raised
 from xpnet.diagnostics._examine_relation import examine_relation
 from xpnet.diagnostics._examine_validation import examine_validation
@@ -130,6 +131,8 @@ class _Diagnosis:
             suspicions += examine_dynamics(patient, trials, course)
         if not course.trial.finite:
             suspicions += overflow_later(patient, course.trial.parameters)
+        if not suspicions:
+            suspicions += examine_overfitting(patient, course)
         return course
 
     def _try_remedies(self, trials: Trials, course: Course) -> None:

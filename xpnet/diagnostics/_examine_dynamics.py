@@ -11,8 +11,12 @@ from xpnet.diagnostics._suspicion import Attempt, Suspicion
 from xpnet.diagnostics._trials import Course, Trial, Trials
 
 _SCALES = (1e-4, 1e-3, 1e-2, 0.1, 0.3, 3.0, 10.0, 100.0, 1000.0, 10000.0)
-
-
+_LEAST = 4
+"""So many runs with steps of other lengths are made in any case."""
+_LONG = 0.01
+"""Steps of this share of the weights are long."""
+_LATE, _FADED = 300, 0.02
+"""After so many steps, one is as long as this share of the first, or less, if steps die out."""
 _FARTHEST = 1e12
 _NOTHING = 1e-6
 """Steps of this share of the weights, or less, are lost in rounding."""
@@ -42,9 +46,15 @@ def examine_dynamics(patient: Patient, trials: Trials, course: Course) -> list[S
                 certain=True,
             )
         ]
-    runs = {scale: trials.run(patient.parameters, scale=scale) for scale in _SCALES}
+    fading = _fading(patient, trials, course)
+    if fading:
+        return fading
+    runs = dict[float, Trial]()
+    for scale in _order(course, moved):
+        if len(runs) < _LEAST or not trials.over:
+            runs[scale] = trials.run(patient.parameters, scale=scale)
     farthest = max(runs)
-    while farthest < _FARTHEST and min(runs, key=lambda scale: _end(runs[scale])) == farthest:
+    while farthest < _FARTHEST and not trials.over and min(runs, key=lambda scale: _end(runs[scale])) == farthest:
         farthest *= 100.0
         runs[farthest] = trials.run(patient.parameters, scale=farthest)
     found = [(scale, trial) for scale, trial in runs.items() if trial.finite]
@@ -87,6 +97,46 @@ def examine_dynamics(patient: Patient, trials: Trials, course: Course) -> list[S
     return []
 
 
+def _order(course: Course, moved: float) -> list[float]:
+    """Scales of steps, the most promising first: shorter ones where steps are long, and longer ones where not."""
+    shorter = not course.trial.finite or course.learned < 0.0 or moved > _LONG
+    return sorted(_SCALES, key=lambda scale: (scale > 1.0 if shorter else scale < 1.0, abs(math.log(scale))))
+
+
+def _fading(patient: Patient, trials: Trials, course: Course) -> list[Suspicion]:
+    """Steps that die out: at the same place, a late one is next to nothing beside the first, which did more good."""
+    if course.learned > _HALF or not course.trial.finite or trials.over:
+        return []
+    x, t = patient.data[0][: trials.batch], patient.data[1][: trials.batch]
+    count, parameters = min(trials.steps, _LATE), patient.parameters
+    patient.reset()
+    first = _moved(parameters, patient.step(parameters, x, t))
+    for _ in range(count):
+        new = patient.step(parameters, x, t)
+    left = _moved(parameters, new) / max(first, 1e-300)
+    if first == 0.0 or left > _FADED:
+        return []
+
+    def anew(parameters: Parameters, x: HostArray, t: HostArray) -> Parameters:
+        patient.reset()
+        return patient.step(parameters, x, t)
+
+    steady = trials.run(parameters, advance=anew)
+    if _end(steady) > 0.5 * course.trial.end:
+        return []
+    return [
+        Suspicion(
+            "rate_low",
+            f"after {count} steps at the same place, a step is {100 * left:.2g} % as long as the first: steps die out "
+            f"before the loss, {course.trial.end:.3g}, comes to {steady.end:.3g}, which steps like the first bring",
+            0.6,
+            {"late_over_first": left, "loss": course.trial.end, "loss_with_first": steady.end},
+            remedy="let the learning rate fall later, or less",
+            tried=[Attempt("", lambda trials, scale: steady)],
+        )
+    ]
+
+
 def _hardly_moves(course: Course, moved: float, *, much: bool) -> bool:
     """Whether short steps, or quite short ones that change next to nothing, leave the loss about where it was."""
     if moved < _SLOW:
@@ -118,9 +168,11 @@ def _update_to_weight(patient: Patient) -> float:
     x, t = patient.data
     patient.reset()
     new = patient.step(patient.parameters, x[:64], t[:64])
-    return _norm({n: new[n] - v for n, v in patient.parameters.items() if v.dtype.kind == "f" and n in new}) / max(
-        _norm(patient.parameters), 1e-300
-    )
+    return _moved(patient.parameters, new) / max(_norm(patient.parameters), 1e-300)
+
+
+def _moved(old: Parameters, new: Parameters) -> float:
+    return _norm({n: new[n] - v for n, v in old.items() if v.dtype.kind == "f" and n in new})
 
 
 def _norm(parameters: Parameters) -> float:

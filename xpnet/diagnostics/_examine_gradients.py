@@ -9,6 +9,7 @@ import numpy as np
 from xpnet.backend import HostArray
 from xpnet.diagnostics._check_gradients import check_gradients
 from xpnet.diagnostics._examine_data import standardize
+from xpnet.diagnostics._examine_examples import told_by_examples
 from xpnet.diagnostics._examine_initialization import redrawn
 from xpnet.diagnostics._examine_kept import batch_of, examine_kept
 from xpnet.diagnostics._examine_signs import examine_signs
@@ -44,7 +45,7 @@ def examine_gradients(patient: Patient) -> tuple[list[Suspicion], list[str]]:
         if stale:
             return stale, []
         report = _checked(patient, lambda p: patient.gradients(p, x, t), x, t)
-        found = _confirmed(patient, report, patient.gradients, x, t)
+        found = [_more_of(patient, each) for each in _confirmed(patient, report, patient.gradients, x, t)]
         found += [*_against(patient, x, t), *_left_out(patient, x, t)]
         return found, list(report.unchecked)
     if patient.call_step is None:
@@ -78,6 +79,11 @@ def _confirmed(patient: Patient, report: Report, gradients: Gradients, x: HostAr
     tame = standardize(rows.mean(axis=0), rows.std(axis=0) + 1e-6)(x)
     again = _checked(patient, lambda p: gradients(p, tame, t), tame, t, redrawn(patient, 0.5))
     return _suspicions(report if causes - _VAGUE and not again.healthy else again)
+
+
+def _more_of(patient: Patient, found: Suspicion) -> Suspicion:
+    """A wrong gradient that no known mistake gives, with what single examples tell."""
+    return (told_by_examples(patient, found) if found.cause == "gradient_wrong" else None) or found
 
 
 def _against(patient: Patient, x: HostArray, t: HostArray) -> list[Suspicion]:

@@ -40,7 +40,7 @@ def examine_signs(patient: Patient, x: HostArray, t: HostArray) -> list[Suspicio
         except PatientError:
             return None
         moves = {name: parameters[name].astype(float) - new[name] for name in inside.names()}
-        start = _start(patient, parameters, x, t)
+        start = start_of(patient, parameters, x, t)
         if start is None or not _along_signs(moves):
             return None if parameters is patient.parameters else []
         right = _agreement(backward(inside, start), moves)
@@ -112,7 +112,7 @@ def _explains(mistake: Mistake, inside: Inside, start: Pass, moves: Parameters) 
     return min(_agreement(made, moves).values()) >= _AGREE
 
 
-def _start(patient: Patient, parameters: Parameters, x: HostArray, t: HostArray) -> Pass | None:
+def start_of(patient: Patient, parameters: Parameters, x: HostArray, t: HostArray) -> Pass | None:
     """A batch run forwards, with the gradient of the loss by the outputs, if the loss is a known one."""
     inside = patient.inside
     assert inside is not None

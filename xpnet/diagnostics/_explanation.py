@@ -68,9 +68,10 @@ def explain(examination: Examination, outcome: Outcome, context: Context) -> lis
         findings += _traced_findings(again, outcome, rest)
         if again.stuck is None:
             return findings
-    if not findings or again is None:
-        findings += _unknown(examination, outcome, rest)
-    return findings
+    if findings and again is not None:
+        return findings
+    wide = len(rest) > len(explained) and all(finding.cause == "gradient_zero" for finding in findings)
+    return [*findings, *_unknown(outcome, rest, 0.96 if wide else 0.9)]
 
 
 # One parameter at a time ------------------------------------------------------------------------------------------
@@ -250,7 +251,7 @@ def _is_loss_summed(group: Sequence[Mistake], traced: Traced) -> bool:
 # What is said ------------------------------------------------------------------------------------------------------
 
 
-def _unknown(examination: Examination, outcome: Outcome, names: set[str]) -> list[Finding]:
+def _unknown(outcome: Outcome, names: set[str], weight: float) -> list[Finding]:
     found = shape_findings([wrong for wrong in outcome.wrong if wrong.name in names and wrong.shaped is None])
     rest = [wrong for wrong in outcome.wrong if wrong.name in names and wrong.shaped is not None]
     if rest:
@@ -264,11 +265,9 @@ def _unknown(examination: Examination, outcome: Outcome, names: set[str]) -> lis
                 f"differences of the loss give {worst['true']:.6g}"
             )
         )
-        verb = "gradients" if len(rest) > 1 else "gradient"
-        sentence = (
-            f"the {verb} of {joined([wrong.name for wrong in rest])} {'are' if len(rest) > 1 else 'is'} wrong{text}"
-        )
-        found.append(Finding("gradient_wrong", sentence, evidence, weight=0.9))
+        what = ("gradients", "are") if len(rest) > 1 else ("gradient", "is")
+        sentence = f"the {what[0]} of {joined([wrong.name for wrong in rest])} {what[1]} wrong{text}"
+        found.append(Finding("gradient_wrong", sentence, evidence, weight=weight))
     return found
 
 

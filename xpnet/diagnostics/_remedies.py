@@ -21,7 +21,9 @@ _SHORTER = (0.3, 0.1)
 
 def first_that_helps(attempts: Sequence[Attempt], trials: Trials, below: float) -> tuple[Attempt, Trial] | None:
     """The first form of a remedy that brings the loss below this; None if none does."""
-    for attempt in attempts:
+    for i, attempt in enumerate(attempts):
+        if i and trials.over:
+            return None
         trial = attempt.run(trials, 1.0)
         if trial.finite and trial.end < below:
             return attempt, trial
@@ -38,6 +40,8 @@ def at_another_rate(attempt: Attempt, trial: Trial, trials: Trials, before: floa
     for scales in (_LONGER, _SHORTER):
         runs = [(1.0, trial)]
         for scale in scales:
+            if trials.over:
+                break
             run = attempt.run(trials, scale)
             if not run.finite or run.end > 1.5 * runs[-1][1].end:  # a plateau may lie between
                 break

@@ -20,6 +20,8 @@ _LONG = 2.0
 _RATES = (0.1, 0.3, 0.03, 0.01, 1e-3, 1e-4, 1e-5)
 _FALLING = 0.8
 """A loss falls if its end is below this share of the second quarter's."""
+_BUDGET = 6.0
+"""Seconds for all runs of a diagnosis together; the last one that was begun comes to its end."""
 _SHOWN = 512
 """Examples that losses are looked at on."""
 
@@ -100,9 +102,9 @@ class Trials:
         self.rate: float | None = None
         self.steps = 20
         self.batch = patient.batch_size(min(_BATCH, len(patient.data[0])))
-        started = time.thread_time()  # a machine that is busy otherwise makes runs longer, not worse
+        self._started = time.thread_time()  # a machine that is busy otherwise makes runs longer, not worse
         self.run(patient.parameters, steps=5)
-        each = (time.thread_time() - started) / 6
+        each = (time.thread_time() - self._started) / 6
         self.steps = int(min(3000, max(500 if each < _QUICK else 200, seconds / max(each, 1e-6))))
         self.quick = each * self.steps < _LONG
         if patient.call_step is None:
@@ -115,6 +117,11 @@ class Trials:
             trial = self.run(self.patient.parameters, steps=self.steps // 10)
             ends[self.rate] = trial.end if trial.finite else math.inf
         return min(ends, key=lambda rate: ends[rate])
+
+    @property
+    def over(self) -> bool:
+        """Whether the time for runs that are not most needed is spent."""
+        return time.thread_time() - self._started > _BUDGET
 
     def of(self, patient: Patient) -> Self:
         """Runs of another patient, of the same length."""
