@@ -121,11 +121,8 @@ class _Diagnosis:
         """How it learns as it is, and what that says."""
         patient, suspicions = self.patient, self.suspicions
         course = Course(trials.run(patient.parameters), baseline(patient, y))
-        suspicions[:] = [
-            still_straight(patient, suspicion, course, y)
-            for suspicion in suspicions
-            if suspicion.unless is None or not suspicion.unless(trials, course)
-        ]
+        after = (_after(suspicion, trials, course) for suspicion in suspicions)
+        suspicions[:] = [still_straight(patient, suspicion, course, y) for suspicion in after if suspicion is not None]
         explained = any(suspicion.certain and suspicion.weight >= _ROOT for suspicion in suspicions)
         if not explained and not course.learned > _LEARNED:
             suspicions += examine_dynamics(patient, trials, course)
@@ -177,6 +174,13 @@ class _Diagnosis:
         """The findings, what was checked, and what could not be."""
         findings = [_finding(self.suspicions[i], self.tried.get(i), weight) for i, weight in self.ranked()]
         return Report(findings, checked=self.checked, unchecked=self.unchecked)
+
+
+def _after(suspicion: Suspicion, trials: Trials, course: Course) -> Suspicion | None:
+    """What is left of a suspicion behind runs that may clear it: one with a remedy still has to be tried."""
+    if suspicion.unless is None or not suspicion.unless(trials, course):
+        return suspicion
+    return dataclasses.replace(suspicion, certain=False) if suspicion.tried else None
 
 
 def _gain(result: Mapping[str, Any]) -> float:

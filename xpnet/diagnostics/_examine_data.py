@@ -123,7 +123,7 @@ def _constant(x: HostArray, moving: HostArray) -> list[Suspicion]:
         Suspicion(
             "inputs_constant",
             f"{'; '.join(parts)}{how}: they say nothing, or were lost",
-            0.5,
+            0.925 if large.any() or (features < _TABLE and share >= 0.5) else 0.5,
             {"constant": count, "filled": len(filled), "features": features},
             certain=True,
         )
@@ -141,7 +141,7 @@ def _is_blank(x: HostArray, still: HostArray, moving: HostArray) -> bool:
     """Whether features that never change are the background of pictures: many, of one value within the others'."""
     if x.shape[1] < _TABLE or not still.any() or np.ptp(x[0, still]) > 0.0:
         return False
-    return bool(x[:, moving].min() <= x[0, still][0] <= x[:, moving].max() or x[0, still][0] == 0.0)
+    return bool(abs(x[0, still][0]) <= 2.0 * np.abs(x[:, moving]).max())
 
 
 def standardized(patient: Patient, what: str, shift: HostArray, scale: HostArray) -> Attempt:

@@ -105,7 +105,7 @@ def _order(course: Course, moved: float) -> list[float]:
 
 def _fading(patient: Patient, trials: Trials, course: Course) -> list[Suspicion]:
     """Steps that die out: at the same place, a late one is next to nothing beside the first, which did more good."""
-    if course.learned > _HALF or not course.trial.finite or trials.over:
+    if not course.trial.finite or trials.over:
         return []
     x, t = patient.data[0][: trials.batch], patient.data[1][: trials.batch]
     count, parameters = min(trials.steps, _LATE), patient.parameters
@@ -122,7 +122,7 @@ def _fading(patient: Patient, trials: Trials, course: Course) -> list[Suspicion]
         return patient.step(parameters, x, t)
 
     steady = trials.run(parameters, advance=anew)
-    if _end(steady) > 0.5 * course.trial.end:
+    if _end(steady) > (0.5 if course.learned < _HALF else 0.3) * course.trial.end:
         return []
     return [
         Suspicion(

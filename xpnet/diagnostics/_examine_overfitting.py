@@ -32,8 +32,8 @@ def examine_overfitting(patient: Patient, course: Course) -> list[Suspicion]:
     return [
         Suspicion(
             "overfitting",
-            f"after {course.trial.steps} steps the loss of the {len(patient.data[0])} training examples is {train:.3g}, "
-            f"and validation's {loss:.3g}, where outputs that are the same for all have {least:.3g}: {weights} "
+            f"after {course.trial.steps} steps the loss of {len(patient.data[0])} training examples is {train:.3g}, and "
+            f" validation's {loss:.3g}, where outputs that are the same for all have {least:.3g}: {weights} "
             "weights know the examples by heart",
             0.5,
             {"training": train, "validation": loss, "constant": least, "weights": weights},

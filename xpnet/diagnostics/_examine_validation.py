@@ -110,6 +110,8 @@ def _standardized_together(x: HostArray) -> bool:
 
 def _centred_by_medians(x: HostArray) -> bool:
     """Whether each feature has a median of 0 and quartiles 1 apart."""
+    if not any(_is_drawn(column) for column in x.T):
+        return False
     low, middle, high = np.quantile(x, (0.25, 0.5, 0.75), axis=0)
     return bool(np.all(np.abs(middle) < 1e-6) and np.all(np.abs(high - low - 1.0) < 1e-5))
 
