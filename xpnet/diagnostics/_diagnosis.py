@@ -12,10 +12,10 @@ from xpnet.backend import HostArray
 from xpnet.diagnostics._causes import CAUSES
 from xpnet.diagnostics._examine_data import examine_data
 from xpnet.diagnostics._examine_dynamics import examine_dynamics, still_straight
+from xpnet.diagnostics._examine_fit import examine_fit
 from xpnet.diagnostics._examine_gradients import examine_gradients
 from xpnet.diagnostics._examine_initialization import examine_initialization
 from xpnet.diagnostics._examine_outputs import baseline, examine_outputs, overflow_later
-from xpnet.diagnostics._examine_overfitting import examine_overfitting
 from xpnet.diagnostics._examine_program import check_outputs, examine_program, raised
 from xpnet.diagnostics._examine_relation import examine_relation
 from xpnet.diagnostics._examine_validation import examine_validation
@@ -129,7 +129,7 @@ class _Diagnosis:
         if not course.trial.finite:
             suspicions += overflow_later(patient, course.trial.parameters)
         if not suspicions:
-            suspicions += examine_overfitting(patient, course)
+            suspicions += examine_fit(patient, trials, course)
         return course
 
     def _try_remedies(self, trials: Trials, course: Course) -> None:
