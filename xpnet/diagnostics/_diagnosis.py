@@ -116,6 +116,8 @@ class _Diagnosis:
             course = self._course(trials, y)
         with self.part("remedies"):
             self._try_remedies(trials, course)
+        if not self.ranked():
+            suspicions += examine_fit(patient, trials, course)
 
     def _course(self, trials: Trials, y: HostArray) -> Course:
         """How it learns as it is, and what that says."""
@@ -128,8 +130,6 @@ class _Diagnosis:
             suspicions += examine_dynamics(patient, trials, course)
         if not course.trial.finite:
             suspicions += overflow_later(patient, course.trial.parameters)
-        if not suspicions:
-            suspicions += examine_fit(patient, trials, course)
         return course
 
     def _try_remedies(self, trials: Trials, course: Course) -> None:
