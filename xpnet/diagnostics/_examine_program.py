@@ -97,6 +97,10 @@ def _randomness(patient: Patient) -> list[Suspicion]:
                 certain=True,
             )
         ]
+    if patient.loss_of(y, t) != patient.loss_of(y, t) and np.isfinite(patient.loss_of(y, t)):
+        patient.random_calls.add("forward")
+        sentence = "loss gives other values each time for the same outputs and targets"
+        return [Suspicion("function_random", sentence, 0.9, {"function": "loss"}, certain=True)]
     if patient.call_gradients is not None:
         a, b = (patient.gradients(patient.parameters, x, t) for _ in "ab")
         if any(not np.array_equal(a[name], b[name], equal_nan=True) for name in a.keys() & b.keys()):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from xpnet.backend import HostArray
+from xpnet.diagnostics._evidence import evidence_of, weight_of
 from xpnet.diagnostics._examination import Examination, Outcome
 from xpnet.diagnostics._inside import Inside
 from xpnet.diagnostics._inside_backward import Mistake, Pass, backward
@@ -24,9 +25,6 @@ from xpnet.diagnostics._simple_mistakes import (
     simple_mistake,
 )
 from xpnet.diagnostics._trial_arrays import is_array, on_host
-
-_SHOWN = 50
-"""Elements of each wrong gradient that are kept for a picture."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,9 @@ def _constant(examination: Examination, outcome: Outcome) -> Finding | None:
         return None
     names = joined([wrong.name for wrong in outcome.wrong])
     sentence = f"the gradients of {names} stay the same whatever the parameters are: they are not computed anew"
-    return Finding("gradient_stale", sentence, _evidence(outcome, {wrong.name for wrong in outcome.wrong}), weight=0.95)
+    return Finding(
+        "gradient_stale", sentence, evidence_of(outcome, {wrong.name for wrong in outcome.wrong}), weight=0.95
+    )
 
 
 def _settle_zero_sums(simple: dict[str, Explained | None], outcome: Outcome) -> None:
@@ -129,8 +129,8 @@ def _simple_findings(
         of = "" if start == "all gradients" else f" of {joined(names)}"
         text = text.replace("{them}", them).replace("{name}", names[0] if len(names) == 1 else "parameter")
         sentence = f"{start}{of} {verb} {text}"
-        evidence = _evidence(outcome, set(names)) | ({} if factor is None else {"factor": factor})
-        found.append(Finding(cause, sentence, evidence, weight=_weight(cause, outcome, names)))
+        evidence = evidence_of(outcome, set(names)) | ({} if factor is None else {"factor": factor})
+        found.append(Finding(cause, sentence, evidence, weight=weight_of(cause, outcome, names)))
     return found
 
 
@@ -234,7 +234,9 @@ def _traced_findings(traced: Traced, outcome: Outcome, names: set[str]) -> list[
         if cause == "gradient_scale" and _is_loss_summed(group, traced):
             cause = "loss_summed"
         sentence = "; ".join(mistake.sentence for mistake in group)
-        found.append(Finding(cause, sentence, _evidence(outcome, names), weight=_weight(cause, outcome, sorted(names))))
+        found.append(
+            Finding(cause, sentence, evidence_of(outcome, names), weight=weight_of(cause, outcome, sorted(names)))
+        )
     return found
 
 
@@ -255,7 +257,7 @@ def _unknown(outcome: Outcome, names: set[str], weight: float) -> list[Finding]:
     found = shape_findings([wrong for wrong in outcome.wrong if wrong.name in names and wrong.shaped is None])
     rest = [wrong for wrong in outcome.wrong if wrong.name in names and wrong.shaped is not None]
     if rest:
-        evidence = _evidence(outcome, {wrong.name for wrong in rest})
+        evidence = evidence_of(outcome, {wrong.name for wrong in rest})
         worst = evidence.get("worst")
         text = (
             ""
@@ -269,34 +271,3 @@ def _unknown(outcome: Outcome, names: set[str], weight: float) -> list[Finding]:
         sentence = f"the {what[0]} of {joined([wrong.name for wrong in rest])} {what[1]} wrong{text}"
         found.append(Finding("gradient_wrong", sentence, evidence, weight=weight))
     return found
-
-
-def _evidence(outcome: Outcome, names: set[str]) -> dict[str, Any]:
-    """Relative errors by parameter; the worst element with both values, and some of each parameter's."""
-    errors, worst, largest = {}, None, 0.0
-    pairs: dict[str, dict[str, list[float]]] = {}
-    for wrong in outcome.wrong:
-        if wrong.name not in names:
-            continue
-        shaped = wrong.shaped
-        if shaped is None or not wrong.places.size:
-            errors[wrong.name] = 1.0
-            continue
-        off = np.abs(wrong.at_places(shaped) - wrong.true)
-        size = max(float(np.linalg.norm(wrong.true)), float(np.linalg.norm(wrong.at_places(shaped))), 1e-300)
-        errors[wrong.name] = float(np.linalg.norm(off)) / size
-        some = slice(0, _SHOWN)
-        pairs[wrong.name] = {"given": wrong.at_places(shaped)[some].tolist(), "true": wrong.true[some].tolist()}
-        i = int(np.argmax(off))
-        if off[i] / size > largest or worst is None:
-            largest = float(off[i]) / size
-            place = [int(j) for j in np.unravel_index(int(wrong.places[i]), wrong.parameter.shape)]
-            given, true = float(wrong.at_places(shaped)[i]), float(wrong.true[i])
-            worst = {"parameter": wrong.name, "place": place, "given": given, "true": true}
-    return {"relative errors": errors} | ({} if worst is None else {"worst": worst, "gradients": pairs})
-
-
-def _weight(cause: str, outcome: Outcome, names: Sequence[str]) -> float:
-    """The larger the error, the more it explains."""
-    errors = _evidence(outcome, set(names))["relative errors"].values()
-    return float(0.6 + 0.35 * min(max(errors, default=1.0), 1.0))
