@@ -85,7 +85,7 @@ def _scales(patient: Patient, stages: list[Stage]) -> Iterator[Suspicion]:
             0.75,
             {"share_saturated": max(flat), "root_mean_squares": sizes},
             strong=max(flat) > 0.75,
-            tried=[_drawn_anew(patient)],
+            tried=[_drawn_anew(patient), _smaller(patient, stages)],
         )
     elif sizes and max(sizes) > 20.0:
         yield Suspicion(
@@ -153,6 +153,17 @@ def redrawn(patient: Patient, scale: float) -> Parameters:
 
 def _drawn_anew(patient: Patient) -> Attempt:
     return Attempt("weights drawn anew", lambda trials, scale: trials.run(redrawn(patient, 1.0), scale=scale))
+
+
+def _smaller(patient: Patient, stages: list[Stage]) -> Attempt:
+    """A run with weights divided, layer by layer, by the size of what they give."""
+    smaller = patient.copies()
+    for stage in stages:
+        size = max(1.0, float(np.sqrt(np.mean(stage.z**2))))
+        for name in (stage.weight, stage.bias):
+            if name in smaller:
+                smaller[name] = np.asarray(smaller[name] / size, smaller[name].dtype)
+    return Attempt("smaller weights", lambda trials, scale: trials.run(smaller, scale=scale))
 
 
 def _with_hinges(patient: Patient, *, first: bool) -> list[Attempt]:
