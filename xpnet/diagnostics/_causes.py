@@ -77,14 +77,14 @@ CAUSES: dict[str, Cause] = {
     "inputs_scaled_apart": Cause(
         "data",
         "validation inputs are scaled by statistics of their own",
-        "means and spreads of both sets; the validation set put on the training set's scale",
+        "means, spreads and ranges of both sets, within classes where there are; the same ends or quartiles in both",
         "scale all data by the training set's mean and deviation",
     ),
     "inputs_constant": Cause(
         "data",
-        "features that never change",
-        "spread of each feature",
-        "leave them out",
+        "features that never change, or that one number fills",
+        "values of each feature; the empty frame of a picture is none",
+        "leave them out; look where they were lost",
     ),
     "data_overlap": Cause(
         "data",
@@ -94,7 +94,7 @@ CAUSES: dict[str, Cause] = {
     ),
     "labels_imbalanced": Cause(
         "data",
-        "all labels are of one class, or nearly all",
+        "all labels are of one class, or nearly all, or next to none of one that validation has",
         "labels are counted",
         "weigh the classes, or sample them evenly",
     ),
@@ -146,7 +146,7 @@ CAUSES: dict[str, Cause] = {
                 "a bias gradient is summed over the wrong axis, or over all",
                 "sum dy over the examples: axis 0",
             ),
-            ("gradient_transposed", "a gradient is transposed", "x.T @ dy"),
+            ("gradient_transposed", "a gradient is transposed, or its values stand at other places", "x.T @ dy"),
             (
                 "gradient_activation",
                 "a weight gradient uses another layer's activation",
@@ -185,8 +185,8 @@ CAUSES: dict[str, Cause] = {
     # Initialization
     "weights_zero": Cause(
         "initialization",
-        "units of a layer start equal and stay so",
-        "columns of the weights are compared; their gradients are equal",
+        "units of a layer start equal, all or in a few kinds, and stay so",
+        "units' weights are compared, at the start and behind a short run",
         "draw weights at random",
     ),
     "weights_small": Cause(
@@ -222,9 +222,9 @@ CAUSES: dict[str, Cause] = {
     ),
     "rate_low": Cause(
         "dynamics",
-        "steps are too small to matter",
-        "update against weight; losses over a short run at higher rates",
-        "a higher learning rate",
+        "steps are too small to matter, or become so too early",
+        "update against weight; losses over a short run at higher rates; late steps against the first",
+        "a higher learning rate, or one that falls later",
     ),
     "dropout_in_evaluation": Cause(
         "dynamics",
