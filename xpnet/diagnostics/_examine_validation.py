@@ -11,6 +11,8 @@ from xpnet.diagnostics._suspicion import Suspicion
 
 _RARE = 0.1
 """A class with less than this share of what validation has of it is too rare."""
+_EXPECTED = 8
+"""Of so many expected examples of a class, none is no chance."""
 _FEW = 8
 """Fewer examples tell no spread."""
 
@@ -185,7 +187,7 @@ def _rare(labels: tuple[HostArray, HostArray] | None) -> Iterator[Suspicion]:
     for k in np.unique(labels[1]):
         count, others = (int(np.sum(each == k)) for each in labels)
         share, usual = count / len(labels[0]), others / len(labels[1])
-        if usual > 0.05 and others >= 5 and share < _RARE * usual:
+        if others >= 5 and usual * len(labels[0]) >= _EXPECTED and share < _RARE * usual:
             yield Suspicion(
                 "labels_imbalanced",
                 f"class {k} has {count} of {len(labels[0])} training examples, and {others} of {len(labels[1])} for "
