@@ -56,7 +56,11 @@ def _after_another(patient: Patient, size: int) -> list[str]:
     patient.gradients(parameters, *before)
     behind = patient.gradients(parameters, *here)
     patient.reset()
-    return [name for name in alone if name in behind and not _close(alone[name], behind[name])]
+    return [
+        name
+        for name in alone
+        if name in behind and np.all(np.isfinite(alone[name])) and not _close(alone[name], behind[name])
+    ]
 
 
 def _takes(patient: Patient, size: int) -> bool:

@@ -68,18 +68,15 @@ def _difference(a: HostArray, b: HostArray, labels: tuple[HostArray, HostArray] 
     pairs = [(a, b)]
     if labels is not None:
         pairs = [(a[labels[0] == k], b[labels[1] == k]) for k in np.unique(labels[0])]
-    shifts: list[HostArray] = []
-    ratios: list[HostArray] = []
-    for one, other in pairs:
-        if min(len(one), len(other)) < _FEW:
-            continue
-        spread, others = one.std(axis=0), other.std(axis=0)
-        moving = (spread > 1e-9) & (others > 1e-9)
-        shifts.append(np.abs(one.mean(axis=0) - other.mean(axis=0))[moving] / a.std(axis=0)[moving])
-        ratios.append(np.abs(np.log(others[moving] / spread[moving])))
-    if not sum(map(len, shifts)):
+    pairs = [pair for pair in pairs if min(map(len, pair)) >= _FEW]
+    if not pairs:
         return 0.0, 0.0
-    return float(np.median(np.concatenate(shifts))), float(np.median(np.concatenate(ratios)))
+    spread, others = (np.sqrt(np.mean([pair[i].var(axis=0) for pair in pairs], axis=0)) for i in (0, 1))
+    moving = (spread > 1e-9) & (others > 1e-9)
+    if not moving.any():
+        return 0.0, 0.0
+    shifts = [np.abs(one.mean(axis=0) - other.mean(axis=0))[moving] / a.std(axis=0)[moving] for one, other in pairs]
+    return float(np.median(shifts)), float(np.median(np.abs(np.log(others[moving] / spread[moving]))))
 
 
 def _one_apart(a: HostArray, b: HostArray) -> str | None:
