@@ -94,7 +94,10 @@ def _features(patient: Patient) -> list[Suspicion]:
                 0.9,
                 {"largest": largest, "root_mean_square": typical, "largest_mean_over_spread": offset},
                 strong=typical > 100.0,
-                tried=[standardized(patient, "standardized inputs", shift, scale)],
+                tried=[
+                    standardized(patient, "standardized inputs", shift, scale),
+                    *([_with_longer_steps(patient, shift, scale)] if typical > 100.0 else []),
+                ],
             )
         )
     return found
@@ -148,6 +151,15 @@ def standardized(patient: Patient, what: str, shift: HostArray, scale: HostArray
     """A run with inputs put on this scale."""
     change = standardize(shift, scale)
     return Attempt(what, lambda trials, longer: trials.run(patient.parameters, inputs=change, scale=longer))
+
+
+def _with_longer_steps(patient: Patient, shift: HostArray, scale: HostArray) -> Attempt:
+    """The same at a rate that large inputs would not have borne."""
+    change = standardize(shift, scale)
+    return Attempt(
+        "standardized inputs and steps three times longer",
+        lambda trials, longer: trials.run(patient.parameters, inputs=change, scale=3.0 * longer),
+    )
 
 
 def standardize(shift: HostArray, scale: HostArray) -> Callable[[HostArray], HostArray]:
