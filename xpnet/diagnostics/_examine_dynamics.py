@@ -15,6 +15,8 @@ _LEAST = 4
 """So many runs with steps of other lengths are made in any case."""
 _LONG = 0.01
 """Steps of this share of the weights are long."""
+_LEAP = 0.5
+"""Steps of this share of the weights leave little of what was learned."""
 _LATE, _FADED = 300, 0.02
 """After so many steps, one is as long as this share of the first, or less, if steps die out."""
 _FARTHEST = 1e12
@@ -69,7 +71,8 @@ def examine_dynamics(patient: Patient, trials: Trials, course: Course) -> list[S
     much = best.end < _MUCH * course.trial.end
     lost = not course.trial.finite or (course.learned < 0.0 and much)
     stays = course.learned < _HALF and not course.trial.falls
-    if (scale < 0.3 and (lost or much or stays)) or (scale < 1.0 and lost):
+    leaps = moved > _LEAP and best.end < 0.3 * course.trial.end
+    if (scale < 0.3 and (lost or much or stays or leaps)) or (scale < 1.0 and lost):
         how = "diverges" if not course.trial.finite else f"ends at {course.trial.end:.3g}"
         return [
             Suspicion(
