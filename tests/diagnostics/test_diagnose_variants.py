@@ -209,3 +209,21 @@ def test_a_rate_that_dies_out(rate, expected):
         count[0] += 1
 
     assert program.causes(step=step) == expected
+
+
+# What cannot be learned ---------------------------------------------------------------------------------------------
+
+
+def test_a_loss_that_draws_at_random():
+    random = np.random.default_rng(0)
+    causes = Program(*table(100)).causes(loss=lambda y, t: mean_square(y, t) + 0.01 * random.random())
+    assert causes[0] == "function_random"
+
+
+def test_a_network_that_cannot_learn_a_single_batch():
+    corners = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]) - 0.5
+    x = np.tile(corners, (30, 1))
+    t = 4.0 * x[:, :1] * x[:, 1:]  # no straight line is better than a constant
+    straight = {"activation": lambda z: z, "slope": np.ones_like, "rate": 0.1}
+    assert Program(x, t, **straight).causes() == ["no_fit"]
+    assert Program(x, t, rate=0.3).causes() == []
