@@ -120,6 +120,14 @@ def test_a_class_that_only_validation_has_enough_of():
     assert "inputs_scaled_apart" not in causes
 
 
+def test_wrong_labels_of_training_are_no_other_scale():
+    random = np.random.default_rng(0)
+    t, tv = (random.integers(0, 2, n) for n in (200, 80))
+    x, xv = (random.standard_normal((len(each), 2)) + 6.0 * each[:, None] for each in (t, tv))
+    noisy = np.where(random.random(200) < 0.3, 1 - t, t)
+    assert "inputs_scaled_apart" not in Program(x / 3.0, noisy[:, None] * 1.0, xv / 3.0, tv[:, None] * 1.0).causes()
+
+
 def test_few_examples_are_known_by_heart():
     x, t, xv, tv = pair()
     noise = 0.5 * np.random.default_rng(3).standard_normal((200, 1))

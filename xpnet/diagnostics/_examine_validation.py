@@ -64,10 +64,19 @@ def _apart(a: HostArray, b: HostArray, labels: tuple[HostArray, HostArray] | Non
 
 
 def _difference(a: HostArray, b: HostArray, labels: tuple[HostArray, HostArray] | None) -> tuple[float, float]:
-    """How far means, and logarithms of deviations, lie apart in the median feature; within classes, where there are."""
-    pairs = [(a, b)]
-    if labels is not None:
-        pairs = [(a[labels[0] == k], b[labels[1] == k]) for k in np.unique(labels[0])]
+    """How far means, and logarithms of deviations, lie apart in the median feature.
+
+    Where there are classes, also within these, and the less of both: classes may be more frequent in one set, and
+    labels of one set may be wrong.
+    """
+    if labels is None:
+        return _difference_within([(a, b)], a)
+    classes = [(a[labels[0] == k], b[labels[1] == k]) for k in np.unique(labels[0])]
+    both = _difference_within([(a, b)], a), _difference_within(classes, a)
+    return min(shift for shift, _ in both), min(ratio for _, ratio in both)
+
+
+def _difference_within(pairs: list[tuple[HostArray, HostArray]], a: HostArray) -> tuple[float, float]:
     pairs = [pair for pair in pairs if min(map(len, pair)) >= _FEW]
     if not pairs:
         return 0.0, 0.0
