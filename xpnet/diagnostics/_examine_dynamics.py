@@ -64,7 +64,7 @@ def examine_dynamics(patient: Patient, trials: Trials, course: Course) -> list[S
         return []
     scale, best = min(found, key=lambda pair: pair[1].end)
     if not course.trial.finite:
-        scale, best = max((pair for pair in found if pair[1].end < 2.0 * best.end), key=lambda pair: pair[0])
+        scale, best = max((pair for pair in found if pair[1].end <= 2.0 * best.end), key=lambda pair: pair[0])
     evidence = {"best_scale": scale, "update_over_weight": moved, "loss": course.trial.end, "loss_at_best": best.end}
     if course.knew and course.trial.finite and scale < 1.0:
         return []
