@@ -13,7 +13,7 @@ from xpnet.data._resident import check_resident, resident_sources
 from xpnet.data._share import Share
 from xpnet.data._source import DeviceSource, FileSource, Order, Pending, Source, open_source
 from xpnet.data._values import check_inputs, check_targets
-from xpnet.data._windows import SLICES, Held, windows
+from xpnet.data._windows import SLICES, Held, Numbers, windows
 
 _Item = TypeVar("_Item")
 
@@ -181,10 +181,13 @@ class Batches:
             if wanted:
                 held.read(window.slices, np.concatenate(wanted))
             for rows in wanted:
-                x, t, places = held.find(rows)
-                examples = backend.upload(rows) if self.augment else _nothing
-                yield backend.upload(x, places), backend.upload(t, places), examples
+                yield self._picked(backend, held, rows)
             held.keep(window.left)
+
+    def _picked(self, backend: Backend, held: Held, rows: Numbers) -> "_Started":
+        x, t, places = held.find(rows)
+        examples = backend.upload(rows) if self.augment else _nothing
+        return backend.upload(x, places), backend.upload(t, places), examples
 
 
 _Started = tuple[Pending, Pending, Pending]
