@@ -1,6 +1,7 @@
 """Outputs: what they can reach, what they sum to, and whether they follow the inputs."""
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -35,20 +36,47 @@ def _sums_to_one(y: HostArray, axis: int) -> bool:
 
 def _softmax(patient: Patient, y: HostArray) -> list[Suspicion]:
     found = []
-    if y.ndim == 2 and min(y.shape) > 1 and _sums_to_one(y, 0) and not _sums_to_one(y, 1):
-        found.append(
-            Suspicion(
-                "softmax_axis",
-                f"each of the {y.shape[1]} columns of the outputs sums to 1 over the {y.shape[0]} examples, and rows "
-                "do not: softmax is taken over the batch",
-                0.97,
-                {"rows_sum_to": [float(y.sum(axis=1).min()), float(y.sum(axis=1).max())]},
-                certain=True,
+    for what, shares in _shares(y):
+        over = _summed_over(patient, shares, what) if min(shares.shape) > 1 and not _sums_to_one(shares, 1) else ""
+        if over:
+            found.append(
+                Suspicion(
+                    "softmax_axis",
+                    f"{over}, and rows do not: softmax is taken over the batch",
+                    0.97,
+                    {"rows_sum_to": [float(shares.sum(axis=1).min()), float(shares.sum(axis=1).max())]},
+                    certain=True,
+                )
             )
-        )
+            break
     if not np.all(np.isfinite(y)):
         found.append(_overflow(patient, y, patient.parameters))
     return [*found, *_overflow_in_loss(patient, y)]
+
+
+def _shares(y: HostArray) -> Iterator[tuple[str, HostArray]]:
+    """What may be probabilities: the outputs, or what they are logarithms of."""
+    if y.ndim == 2 and np.all(np.isfinite(y)):
+        yield "the outputs", y
+        if np.all(y <= 0.0):
+            yield "exp of the outputs", np.exp(y)
+
+
+def _summed_over(patient: Patient, shares: HostArray, what: str) -> str:
+    """What sums to 1 in place of the rows, if anything does; all together only if it stays so with other weights."""
+    rows, columns = shares.shape
+    if _sums_to_one(shares, 0):
+        return f"each of the {columns} columns of {what} sums to 1 over the {rows} examples"
+    together = [shares]
+    if _sum_to_one(shares):
+        random = np.random.default_rng(0)
+        drawn = {name: _drawn(random, values, 0.1) for name, values in patient.parameters.items()}
+        together = [y for name, y in _shares(patient.forward(drawn, patient.data[0])) if name == what]
+    return f"{what} sum to 1 all together" if together and all(map(_sum_to_one, together)) else ""
+
+
+def _sum_to_one(shares: HostArray) -> bool:
+    return bool(np.all(shares >= 0.0) and abs(float(shares.sum()) - 1.0) < 1e-4)
 
 
 def _overflow_in_loss(patient: Patient, y: HostArray) -> list[Suspicion]:

@@ -49,7 +49,7 @@ def equal_units(patient: Patient, remedy: Attempt) -> Iterator[Suspicion]:
 
 def _is_equal(weights: HostArray) -> bool:
     units, different = _units(weights)
-    return different == 1 or (units >= _MANY and 4 * different <= units)
+    return units > 1 and (different == 1 or (units >= _MANY and 4 * different <= units))
 
 
 def _units(weights: HostArray) -> tuple[int, int]:
