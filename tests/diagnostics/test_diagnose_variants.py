@@ -235,3 +235,51 @@ def test_a_network_that_cannot_learn_a_single_batch():
     straight = {"activation": lambda z: z, "slope": np.ones_like, "rate": 0.1}
     assert Program(x, t, **straight).causes() == ["no_fit"]
     assert Program(x, t, rate=0.3).causes() == []
+
+
+def logarithm_of_columns(z):
+    z = z - z.max(axis=0)
+    return z - np.log(np.exp(z).sum(axis=0))
+
+
+def shares_of_all(z):
+    e = np.exp(z - z.max())
+    return e / e.sum()
+
+
+@pytest.mark.parametrize(
+    ("head", "logarithm", "said"),
+    [
+        (logarithm_of_columns, lambda y: y, "columns of exp of the outputs sums to 1"),
+        (shares_of_all, np.log, "the outputs sum to 1 all together"),
+    ],
+)
+def test_softmax_before_a_logarithm_or_over_all_outputs(head, logarithm, said):
+    random = np.random.default_rng(0)
+    t = random.integers(0, 3, 120)
+    x = 2.0 * np.eye(3)[t] + 0.5 * random.standard_normal((120, 3))
+    parameters = {"W": 0.1 * random.standard_normal((3, 3)), "b": np.zeros(3)}
+
+    def forward(p, x):
+        return head(x @ p["W"] + p["b"])
+
+    def step(p, x, t):
+        z = x @ p["W"] + p["b"]
+        e = np.exp(z - z.max(axis=1, keepdims=True))
+        dz = (e / e.sum(axis=1, keepdims=True) - np.eye(3)[t]) / len(t)
+        p["W"] -= x.T @ dz
+        p["b"] -= dz.sum(axis=0)
+
+    def loss(y, t):
+        return -np.mean(logarithm(y)[np.arange(len(t)), t])
+
+    report = diagnose_functions(
+        forward=forward, loss=loss, parameters=parameters, step=step, data=(x, t), progress=False
+    )
+    assert report.findings[0].cause == "softmax_axis"
+    assert said in report.findings[0].sentence
+
+
+def test_a_single_hidden_unit_is_no_symmetry():
+    x = np.linspace(-2.0, 2.0, 100)[:, None]
+    assert "weights_zero" not in Program(x, np.tanh(2.0 * x), units=1, rate=0.3).causes()
