@@ -205,6 +205,16 @@ def test_a_rate_that_a_callback_has_lowered_stays_so(tmp_path, run, bits_of):
     assert bits_of(resumed) == bits_of(whole)
 
 
+def test_a_number_of_the_rule_that_a_callback_has_changed_stays_so(tmp_path, run, network, bits_of):
+    def decay(run):
+        run.optimizer.weight_decay = 0.1 * run.epoch
+
+    whole, _ = run(decay)
+    broken_off(run, 14, Checkpoint(tmp_path, every=1), decay)
+    resumed, _ = run(decay, resume=tmp_path)
+    assert bits_of(resumed) == bits_of(whole)
+
+
 def test_a_log_goes_on_where_it_was(tmp_path, run):
     folder, log = tmp_path / "run", tmp_path / "log.csv"
     broken_off(run, 15, Checkpoint(folder, every=1), training.LogCSV(log))
@@ -458,6 +468,27 @@ def test_a_checkpoint_of_another_model(tmp_path, run, network, bits_of):
     with pytest.raises(CheckpointError, match=r"(?s)load_checkpoint: .*missing: weight"):
         load_checkpoint(tmp_path, layers.Linear(2, 3))
     assert bits_of(model) == before
+
+
+def test_an_optimizer_of_another_model_or_none(tmp_path, run, network, bits_of):
+    run(Checkpoint(tmp_path))
+    model = network(seed=5)
+    before = bits_of(model)
+    with pytest.raises(ValueError, match="load_checkpoint: the optimizer was built for another model"):
+        load_checkpoint(tmp_path, model, optimizers.Adam(network(), 0.1))
+    with pytest.raises(TypeError, match="load_checkpoint: optimizer must be one built for this model"):
+        load_checkpoint(tmp_path, model, "adam")
+    assert bits_of(model) == before
+
+
+def test_a_file_that_may_not_be_read_is_not_taken_for_damaged(tmp_path, run, monkeypatch):
+    def denied(path, *_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    run(Checkpoint(tmp_path))
+    monkeypatch.setattr("xpnet.training._checkpoint_folder.open_file", denied)
+    with pytest.raises(PermissionError, match="Permission denied"):
+        run(resume=tmp_path)
 
 
 def test_no_checkpoint_to_load(tmp_path, network):

@@ -115,7 +115,10 @@ def test_in_another_thread_signals_are_left_alone(tmp_path, run):
 def test_an_ignored_signal_stays_ignored(tmp_path, run):
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        run(Signal(2, signal.SIGINT), Checkpoint(tmp_path))
+        run(Signal(2, signal.SIGINT), Checkpoint(tmp_path / "one"))
+        with pytest.raises(Interrupted):
+            run(Signal(2, signal.SIGTERM), Checkpoint(tmp_path / "two"))
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -128,8 +131,10 @@ def test_a_program_ends_with_a_line_and_a_status(tmp_path, number, status):
         program.send_signal(number)
         _, told = program.communicate(timeout=60)
     assert program.returncode == status
-    (line,) = told.splitlines()
-    assert line.startswith(f"fit: {signal.Signals(number).name}: stopped after step ")
+    name = signal.Signals(number).name
+    first, last = told.splitlines()
+    assert first == f"fit: {name}: ends this step and saves; a second one ends the process at once"
+    assert last.startswith(f"fit: {name}: stopped after step ")
     assert "Traceback" not in told
     assert len(list(tmp_path.glob("*.json"))) == 1
 

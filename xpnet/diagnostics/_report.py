@@ -87,7 +87,7 @@ class Report:
     False
     >>> print(report)
     1. each step moves the weights by 1e-9 of their size
-        remedy: a higher learning rate
+        remedy: a higher learning rate, or one that falls later
     """
 
     def __init__(

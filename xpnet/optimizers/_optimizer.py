@@ -319,6 +319,21 @@ class Optimizer(ABC):
         self._healthy[...] = True
 
 
+def check_optimizer(function: str, optimizer: Optimizer, model: Layer) -> None:
+    """The optimizer is one, and of this model.
+
+    Raises
+    ------
+    TypeError, ValueError : it is not.
+    """
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"{function}: optimizer must be one built for this model, as Adam(model), got {optimizer!r}")
+    if optimizer.store is not model._store:
+        raise ValueError(
+            f"{function}: the optimizer was built for another model; build it with this one: Optimizer(model, …)"
+        )
+
+
 def seed_masks(model: Layer, seed: int) -> None:
     """Gives each random layer its key, from the seed and its path, and the model's step counter."""
     store = FlatStore.of(model)

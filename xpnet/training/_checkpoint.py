@@ -1,8 +1,10 @@
+import math
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
+from numbers import Integral
 from os import PathLike
 from pathlib import Path
 from typing import Any, final
@@ -10,7 +12,7 @@ from typing import Any, final
 from xpnet.backend import HostArray
 from xpnet.files import path_of
 from xpnet.layers import Layer, check_count, check_model
-from xpnet.optimizers import Optimizer
+from xpnet.optimizers import Optimizer, check_optimizer
 from xpnet.training._callbacks import Callback, Run
 from xpnet.training._checkpoint_folder import CheckpointError, CheckpointFolder, CheckpointWarning, Saved, passed_over
 from xpnet.training._progress import Progress
@@ -67,6 +69,8 @@ class Checkpoint(Callback):
         self, folder: str | PathLike[str], *, every: str | int | float | timedelta = "epoch", keep: int = 3
     ) -> None:
         self.folder = path_of("Checkpoint", folder)
+        if isinstance(every, Integral) and not isinstance(every, bool):
+            every = int(every)
         self.every, self._seconds = every, _seconds(every)
         self.keep = check_count("Checkpoint", "keep", keep)
         self.last: Path | None = None
@@ -208,6 +212,8 @@ def load_checkpoint(folder: str | PathLike[str], model: Layer, optimizer: Optimi
     '000002-step-20.json'
     """
     check_model("load_checkpoint", model)
+    if optimizer is not None:
+        check_optimizer("load_checkpoint", optimizer, model)
     path, saved, problems = CheckpointFolder(path_of("load_checkpoint", folder)).newest()
     if problems:
         warn(CheckpointWarning(f"load_checkpoint: {passed_over(problems, path)}"))
@@ -234,7 +240,7 @@ def _seconds(every: Any) -> float | None:
         raise TypeError(
             f"Checkpoint: every must be 'epoch', a whole number of steps, or seconds as a float, got {every!r}"
         )
-    if not seconds > 0.0:
+    if not 0.0 < seconds < math.inf:
         raise ValueError(f"Checkpoint: every must be above 0 seconds, got {every!r}")
     return seconds
 

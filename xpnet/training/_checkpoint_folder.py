@@ -34,6 +34,10 @@ _MOST = 2**20
 """Bytes of a manifest, which has a few thousand: what grows with a run is in arrays."""
 
 
+_NOT_ITS_FAULT = {errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE}
+"""Why a file cannot be read that may be whole."""
+
+
 class CheckpointError(ValueError):
     """No checkpoint of a folder is whole, or the one that is belongs to another run."""
 
@@ -177,6 +181,8 @@ class CheckpointFolder:
             try:
                 return self.manifest(name), self.read(name), problems
             except (ValueError, OSError) as error:
+                if isinstance(error, OSError) and error.errno in _NOT_ITS_FAULT:
+                    raise
                 if name not in self.names():  # a run that goes on has removed it, and has written newer ones
                     return self.newest()
                 self.damaged.add(name)

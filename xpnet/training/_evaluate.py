@@ -7,9 +7,10 @@ import numpy as np
 from xpnet._typing import Array, Pullback
 from xpnet.backend import HostArray, get_backend, use_backend
 from xpnet.data import Batches, Share, batches
-from xpnet.distributed import Communicator, Single, raised_alike
+from xpnet.distributed import Communicator, agree, raised_alike
 from xpnet.layers import Layer
 from xpnet.training._memory import MemoryWatch
+from xpnet.training._ranks import as_communicator
 
 Loss: TypeAlias = Callable[[Array, Array], tuple[Array, Pullback]]
 Metric: TypeAlias = Callable[[Array, Array], Array]
@@ -25,7 +26,7 @@ def evaluate(
     loss: Loss,
     metrics: Mapping[str, Metric] | None = None,
     batch_size: int = 256,
-    communicator: Communicator | None = None,
+    communicator: Communicator | str | None = None,
 ) -> dict[str, float]:
     """The loss and metrics of a model in inference mode.
 
@@ -36,7 +37,7 @@ def evaluate(
     loss : as for `fit`; averaged over examples.
     metrics : by name, functions of all outputs and all targets.
     batch_size : examples at a time, for `(x, t)`.
-    communicator : of the ranks that share the work, all of which get the result; see `xpnet.distributed`.
+    communicator : of the ranks that share the work, all of which have the same data and get the result; as for `fit`.
 
     Returns
     -------
@@ -57,7 +58,9 @@ def evaluate(
     {'loss': 0.0}
     """
     check_metrics("evaluate", metrics or {})
-    ranks = communicator or Single()
+    ranks = as_communicator("evaluate", communicator, model)
+    if isinstance(data, tuple) and ranks.size > 1:
+        agree(ranks, {"examples": [len(part) for part in data]})
     share = Share(ranks.rank, ranks.size)
     outputs, targets, losses, sizes = [], [], [], []
     watch = MemoryWatch(model)

@@ -8,7 +8,7 @@ from xpnet.data import Batches
 from xpnet.distributed import Communicator, ending_together
 from xpnet.files import path_of
 from xpnet.layers import Layer, check_count
-from xpnet.optimizers import Optimizer, seed_masks
+from xpnet.optimizers import Optimizer, check_optimizer, seed_masks
 from xpnet.penalties import Penalty
 from xpnet.training._callbacks import CallbackLike, Run, as_callback
 from xpnet.training._evaluate import Loss, Metric, Pairs, as_batches, check_metrics, evaluate
@@ -101,7 +101,8 @@ def fit(
     resume : the folder of a `training.Checkpoint`: the run goes on from the newest one that is whole, bit for bit as if
         it had never ended. All other arguments are to be as they were; only `epochs` may be larger. Where the folder
         has none yet and a `Checkpoint` among `callbacks` writes there, the run begins: so the same script starts a run
-        and takes it up again. Parameters that the model has before are forgotten.
+        and takes it up again. Parameters that the model has before are forgotten. A run that was stopped early, as by
+        `EarlyStopping`, stays so.
     accumulate : batches whose gradients make one step, each example counting alike; the last step of an epoch has what
         is left. Batch normalization still sees one batch at a time. Such steps are not recorded.
     communicator : of the processes that share the run, as from `xpnet.distributed.communicator()`, or its kind, such as
@@ -138,12 +139,9 @@ def fit(
     accumulate = check_count("fit", "accumulate", accumulate)
     if isinstance(batches, tuple):
         raise TypeError("fit: batches must be batches, got a tuple; xpnet.data.batches(x, t, size=32) makes them")
-    if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"fit: optimizer must be one built for this model, as Adam(model), got {optimizer!r}")
     if not callable(loss):
         raise TypeError(f"fit: loss must be a function such as xpnet.losses.squared_error, got {loss!r}")
-    if optimizer.store is not model._store:
-        raise ValueError("fit: the optimizer was built for another model; build it with this one: Optimizer(model, …)")
+    check_optimizer("fit", optimizer, model)
     if capture not in CAPTURE:
         raise ValueError(f"fit: capture must be one of {', '.join(map(repr, CAPTURE))}, got {capture!r}")
     metrics = metrics or {}
@@ -182,13 +180,14 @@ def fit(
     hidden = (None if progress is None else not progress) if ranks.first else True
     loop = Loop(place, step, evaluated, Unseen(model, loss, precision, ranks), log_every, ranks, hidden)
     with ending_together(ranks.communicator), use_backend(backend), backend.quiet(), loop.saving(source):
-        ranks.begin(model, optimizer, {**place.facts(), "epochs": epochs, "resume": resume is not None})
-        if isinstance(batches, Batches):
-            ranks.check_batches(model, batches.size_of(0), batches.size_of(len(batches) - 1))
-        if source is not None:
-            loop.resume(source)
-        check_precision("fit", precision, model, optimizer)
+        facts = {"epochs": epochs, "log_every": log_every, "resume": resume is not None}
         try:
+            ranks.begin(model, optimizer, {**place.facts(), **facts, "validated": validation is not None})
+            if isinstance(batches, Batches):
+                ranks.check_batches(model, batches.size_of(0), batches.size_of(len(batches) - 1))
+            if source is not None:
+                loop.resume(source)
+            check_precision("fit", precision, model, optimizer)
             loop.go()
         finally:
             optimizer.store.part.alone()

@@ -52,7 +52,7 @@ class Loop:
         self.model, self.optimizer = self.run.model, self.run.optimizer
         self.memory = MemoryWatch(self.model)
         self.checkpoints = [listener for listener in self.listeners if isinstance(listener, Checkpoint)]
-        self.signals = Signals()
+        self.signals = Signals(told=ranks.first)
         self.saved: Saved | None = None
         self.started = 0.0
 

@@ -73,7 +73,9 @@ class Progress:
 
     def facts(self) -> dict[str, Any]:
         """What has to be the same on all ranks."""
-        callbacks = [type(listener).__name__ for listener in self.listeners]
+        callbacks = [
+            type(each).__name__ + (f", every {each.every}" if hasattr(each, "every") else "") for each in self.listeners
+        ]
         own = {"batches": _state_of(self.batches), "validation": _state_of(self.validation)}
         return {
             "settings": self.settings,
@@ -126,7 +128,7 @@ class Progress:
             keep(f"model.{path}", tensor.data)
         for name, values in run.optimizer.arrays().items():
             keep(f"optimizer.{name}", values)
-        rows, numbers = packed(history.epochs)
+        rows, numbers = packed(copied(history.epochs))
         keep("history.epochs", numbers)
         losses = history.steps["loss"]  # only its end changes, so it needs no copy
         arrays["history.loss"] = (losses if isinstance(losses, Numbers) else Numbers(losses)).view
@@ -230,6 +232,8 @@ class Progress:
 
     def _check_rates(self, theirs: Mapping[str, Any]) -> None:
         rate, first, step = self.run.optimizer.learning_rate, self.first_rate, theirs["step"]
+        if theirs["rule"].keys() != self.run.optimizer.settings().keys():
+            raise ValueError(f"expected the numbers of the rule, got {described(theirs['rule'])}")
         if first != theirs["first"]:
             raise ValueError(f"learning_rate is {_rate_shown(first)} here, {_rate_shown(theirs['first'])} there")
         if callable(rate) and (here := float(rate(step))) != theirs["next"]:
@@ -240,6 +244,9 @@ class Progress:
         optimizer = self.run.optimizer
         if self.first_rate is not None:
             optimizer.learning_rate = theirs["next"]
+        for name, value in theirs["rule"].items():  # what callbacks have changed
+            if value != optimizer.settings()[name]:
+                setattr(optimizer, name, value)
         optimizer.last_rate = theirs["last"]
 
 
@@ -249,7 +256,8 @@ def _versions() -> dict[str, str]:
 
 
 def _rates(optimizer: Optimizer) -> dict[str, Any]:
-    return {"step": optimizer.steps, "next": optimizer.current_rate, "last": optimizer.last_rate}
+    rates = {"step": optimizer.steps, "next": optimizer.current_rate, "last": optimizer.last_rate}
+    return rates | {"rule": optimizer.settings()}
 
 
 def _rate_shown(rate: Any) -> str:

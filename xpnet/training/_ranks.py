@@ -1,6 +1,7 @@
 """What the processes that share a run, its ranks, do together. One alone does nothing of it."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, final
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from xpnet._names import described
 from xpnet._typing import Array
-from xpnet.backend import HostArray
+from xpnet.backend import Backend, HostArray
 from xpnet.data import Share
 from xpnet.distributed import Communicator, Single, agree, communicator, model_facts, raised_alike, version_facts
 from xpnet.layers import BatchNorm, Layer
@@ -28,10 +29,16 @@ def as_communicator(function: str, value: Communicator | str | None, model: Laye
     if value is None:
         return Single()
     if isinstance(value, str):
-        return communicator(value, backend=model.backend)
+        return _made(value, model.backend)
     if not all(hasattr(value, name) for name in ("rank", "size", "all_reduce", "broadcast_object")):
         raise TypeError(f"{function}: communicator must be one of xpnet.distributed.communicator's, got {value!r}")
     return value
+
+
+@cache
+def _made(kind: str, backend: Backend) -> Communicator:
+    """One for all runs: an MPI has a limited number of them."""
+    return communicator(kind, backend=backend)
 
 
 @final

@@ -1,3 +1,4 @@
+import os
 import signal
 import threading
 from collections.abc import Iterable, Iterator
@@ -45,12 +46,20 @@ class SignalInEvaluation(Exception):
 class Signals:
     """SIGINT and SIGTERM while a run lasts: the first is noted, a second one ends the process at once.
 
+    Parameters
+    ----------
+    told : whether the first is answered with a line on standard error.
+
     Attributes
     ----------
     received : the number of the signal that came, or None.
     """
 
     received: int | None = None
+    _held: tuple[signal.Signals, ...] = ()
+
+    def __init__(self, *, told: bool = True) -> None:
+        self._told = told
 
     @contextmanager
     def caught(self, wanted: bool) -> Iterator["Signals"]:
@@ -64,6 +73,7 @@ class Signals:
             return
         before = {number: signal.getsignal(number) for number in _CAUGHT}
         before = {number: handler for number, handler in before.items() if handler not in (None, signal.SIG_IGN)}
+        self._held = tuple(before)
         try:
             for number in before:
                 signal.signal(number, self._note)
@@ -76,8 +86,11 @@ class Signals:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = number
-        for each in _CAUGHT:
+        for each in self._held:
             signal.signal(each, signal.SIG_DFL)
+        if self._told:
+            name = signal.Signals(number).name
+            os.write(2, f"fit: {name}: ends this step and saves; a second one ends the process at once\n".encode())
 
     def between(self, items: Iterable[_Item]) -> Iterator[_Item]:
         """The same items, until a signal comes.
