@@ -60,7 +60,7 @@ def ranks(start):
     return run
 
 
-@pytest.fixture(scope="session", params=[2, 4])
+@pytest.fixture(scope="session", params=[2, pytest.param(4, marks=pytest.mark.long)])
 def found(ranks, request):
     """What `everything` has returned on two and on four ranks, and their number."""
     status, returned, err = ranks(request.param, "everything")

@@ -50,6 +50,7 @@ def test_a_step_leaves_no_more_than_what_the_history_keeps(steps_of_an_epoch):
     assert after - before < 1.125 * 24 * steps + 500 * epochs + 4000
 
 
+@pytest.mark.long
 def test_counts_stay_as_they_are(tmp_path):
     """Of threads, of objects that Python's collector knows, of files and of bytes kept for the next arrays."""
     parts = endure("cnn", 1000, tmp_path, epoch=100, every=20)

@@ -325,6 +325,12 @@ def check_optimizer(function: str, optimizer: Optimizer, model: Layer) -> None:
     Raises
     ------
     TypeError, ValueError : it is not.
+
+    Examples
+    --------
+    >>> from xpnet import models, optimizers
+    >>> model = models.mlp([2, 1])
+    >>> check_optimizer("fit", optimizers.SGD(model, 0.1), model)
     """
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"{function}: optimizer must be one built for this model, as Adam(model), got {optimizer!r}")
