@@ -66,6 +66,7 @@ def test_strong_scaling_shares_the_examples():
     assert 1.0 < gained[1] < 4.0 < gained[2] < 8.0
 
 
+@pytest.mark.long
 def test_a_run_measures_predicts_and_writes(tmp_path, capfd):
     pytest.importorskip("mpi4py")
     arguments = ["--ranks", "2", "--networks", "784-40-20-10", "--turns", "2", "--seconds", "0.01", "--most", "256"]
