@@ -469,7 +469,6 @@ def test_saliency_is_the_slope_of_the_winners_score(run: Run) -> None:
     np.testing.assert_allclose((gradient * direction).sum(axis=(1, 2, 3)), (ahead - behind) / (2 * h), rtol=1e-6)
 
 
-@pytest.mark.long
 def test_an_ensemble_beats_its_members(run: Run) -> None:
     for figures in run("ensemble").values():
         members = [figures[f"{name}, mean"] for name in ("first", "second", "third")]
